@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 _CHOICES = {
@@ -56,6 +57,8 @@ class AssignConfig:
     are."""
     claim_zero_overlap: bool = False
     """True: an object that overlaps no anchor takes every anchor of IoU 0 (a defect of other codes)."""
+    inclusive_corners: bool = False
+    """True: the IoU of matching reads ``x2, y2`` as the last pixel inside (width ``x2 - x1 + 1``)."""
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -72,7 +75,7 @@ class AssignConfig:
 
     def matching_options(self) -> dict[str, float | str | bool]:
         """The fields that :func:`colad_ops.match_anchors` takes."""
-        return self._options("iou_threshold", "low_quality", "ignore_iof", "claim_zero_overlap")
+        return self._options("iou_threshold", "low_quality", "ignore_iof", "claim_zero_overlap", "inclusive_corners")
 
     def cost_options(self) -> dict[str, float | str]:
         """The fields that :func:`colad_ops.assign_cost` takes."""
@@ -90,18 +93,22 @@ class AssignConfig:
         """What mmdetection's ``PAAHead`` and ``LADHead`` (2.10 to 3.3) do with their COCO configurations, warts
         included:
 
-        - the box cost is ``1.3 * (1 - GIoU)``, where the paper has ``1 - IoU``;
-        - an object with a single candidate gets no positive (the default keeps it);
-        - an object without a component-0 candidate gets no positive (the default keeps all its candidates);
-        - component-1 candidates cheaper than the cut are background, so the cheapest may be (the default keeps the
-          prefix);
-        - an object that overlaps no anchor takes every anchor of IoU 0 from the objects before it (the default gives
-          nothing).
+        - the box cost is ``1.3 * (1 - GIoU)``; the default is the paper's ``1 - IoU``;
+        - an object with a single candidate gets no positive; the default keeps it;
+        - an object without a component-0 candidate gets no positive; the default keeps all its candidates;
+        - component-1 candidates cheaper than the cut are background, the cheapest too; the default keeps the prefix;
+        - an object that overlaps no anchor takes every anchor of IoU 0 from the objects before it; the default gives it
+          none;
+        - crowd boxes count for nothing (``ignore_iof_thr=-1``), anchors inside are background; the default ignores
+          them.
 
-        Not reproduced: float32 cancellation in scikit-learn, which raises or changes labels there; the mixture is
-        computed in float64. ``changes`` override single fields, e.g. ``AssignConfig.mmdet(topk=20)``.
+        Not reproduced: scikit-learn fits float32 values there, whose cancellation raises or changes labels (here in
+        float64); and an image without objects or candidates, which is simply background here.
+
+        ``changes`` override single fields, e.g. ``AssignConfig.mmdet(topk=20)``.
         """
         preset = cls(
+            ignore_iof=math.inf,
             covariance="diag",
             box_cost="giou",
             box_weight=1.3,
@@ -109,5 +116,53 @@ class AssignConfig:
             no_component0="none",
             prefix=False,
             claim_zero_overlap=True,
+        )
+        return dataclasses.replace(preset, **changes)
+
+    @classmethod
+    def official_lad(cls, **changes) -> AssignConfig:
+        """What the LAD authors' code does (``PAA_LAD_Head`` at commit f21f89e, on mmdetection 2.10): all of
+        :meth:`mmdet`'s warts, for the teacher's predictions. ``changes`` override single fields.
+
+        Their ``StandardizedPAAHead``, the base of their other heads, keeps a single candidate:
+        ``official_lad(single_candidate="keep")``.
+        """
+        return cls.mmdet(**changes)
+
+    @classmethod
+    def official_colad(cls, **changes) -> AssignConfig:
+        """What the LAD authors' ``PAA_CoLAD_StdMean_Head`` does (commit f21f89e), for :func:`colad_ops.colad_assign`
+        with ``granularity="object_level"`` and ``predictions = (student, teacher)``: all of :meth:`mmdet`'s warts, and
+
+        - each object and level is assigned by a network of its own, so that costs of both meet in one mixture (the
+          ``granularity``; its default ``"iteration"`` is the paper's: one network for the whole batch);
+        - one candidate on a level has no ``sigma``: the network of lower cost wins there.
+
+        Not reproduced: a fit that raises from float32 cancellation leaves its object without positives there (here it
+        is fitted in float64); an image without candidates, or with one a level at most, raises there (here its objects
+        are assigned like any other's). ``changes`` override single fields.
+        """
+        return cls.mmdet(**changes)
+
+    @classmethod
+    def kkhoot(cls, **changes) -> AssignConfig:
+        """What the PAA authors' code does (``PAALossComputation`` at commit 13d5721) with its COCO configuration, warts
+        included:
+
+        - anchors and objects are matched with inclusive corners (width ``x2 - x1 + 1``); the default measures from edge
+          to edge. The cost's GIoU measures from edge to edge there too, on the same corners;
+        - the box cost is ``1 - GIoU``, without the 1.3 of their loss; the default is the paper's ``1 - IoU``;
+        - an anchor below the threshold that ties an object's best IoU gets its own best object, maybe another; the
+          default gives it to the object whose best it is;
+        - an object that overlaps no anchor makes every anchor of IoU 0 with it a candidate of that anchor's own best
+          object; the default gives none;
+        - crowd boxes are never seen, anchors inside are background; the default ignores them.
+
+        Like the default, a single candidate is kept, an object without a component-0 candidate keeps all, and all
+        candidates up to the cut are positive. Not reproduced: scikit-learn's fit of float32 values (here in float64);
+        an image without objects, which raises there. ``changes`` override single fields.
+        """
+        preset = cls(
+            low_quality="own", ignore_iof=math.inf, box_cost="giou", claim_zero_overlap=True, inclusive_corners=True
         )
         return dataclasses.replace(preset, **changes)

@@ -11,7 +11,8 @@ STABLE_TORCH_LIBRARY(colad, m) {
   // matching
   m.def(
       "match_anchors(Tensor anchors, Tensor gt_boxes, Tensor gt_offsets, Tensor? valid, Tensor? ignore_boxes, "
-      "Tensor? ignore_offsets, float iou_threshold, str low_quality, float ignore_iof, bool claim_zero_overlap) "
+      "Tensor? ignore_offsets, float iou_threshold, str low_quality, float ignore_iof, bool claim_zero_overlap, "
+      "bool inclusive_corners=False) "
       "-> (Tensor matched, Tensor iou)");
   // assign_cost
   m.def(

@@ -33,6 +33,7 @@ def match_anchors(
     ignore_offsets: Tensor | None = None,
     ignore_iof: float = 0.5,
     claim_zero_overlap: bool = False,
+    inclusive_corners: bool = False,
 ) -> Match:
     """Gives every anchor its object, or background.
 
@@ -55,7 +56,10 @@ def match_anchors(
             and nobody's best.
         ignore_boxes, ignore_offsets: ``(I, 4)`` and ``(B + 1,)``, as the objects.
         claim_zero_overlap: True reproduces a defect of mmdetection and the LAD code, where an object that overlaps
-            nothing takes every valid anchor of IoU 0 from the objects before it.
+            nothing takes every valid anchor of IoU 0 from the objects before it (with ``low_quality="own"``, the PAA
+            code: gives every such anchor its own best object).
+        inclusive_corners: True reads ``x2, y2`` as the last pixel inside, so that a width is ``x2 - x1 + 1``
+            (maskrcnn-benchmark and the codes built on it). For anchors, objects and ignore boxes alike.
 
     Returns:
         :class:`Match`. A NaN anchor or box matches nothing.
@@ -77,6 +81,7 @@ def match_anchors(
             low_quality,
             ignore_iof,
             claim_zero_overlap,
+            inclusive_corners,
         )
     )
 
@@ -93,6 +98,7 @@ def _(
     low_quality,
     ignore_iof,
     claim_zero_overlap,
+    inclusive_corners,
 ):
     shape = (gt_offsets.shape[0] - 1, anchors.shape[0])
     return anchors.new_empty(shape, dtype=torch.int64), anchors.new_empty(shape)
@@ -110,9 +116,13 @@ def match_anchors_reference(
     ignore_offsets: Tensor | None = None,
     ignore_iof: float = 0.5,
     claim_zero_overlap: bool = False,
+    inclusive_corners: bool = False,
 ) -> Match:
     """The twin of :func:`match_anchors`: image by image, with the whole matrix."""
     compute = torch.float64 if anchors.dtype == torch.float64 else torch.float32
+    result_dtype = anchors.dtype
+    far_edge = torch.tensor([0, 0, 1, 1] if inclusive_corners else [0, 0, 0, 0], dtype=compute, device=anchors.device)
+    anchors, gt_boxes = anchors.to(compute) + far_edge, gt_boxes.to(compute) + far_edge
     offsets = gt_offsets.tolist()
     images = len(offsets) - 1
     valid = anchors.new_ones(anchors.shape[0], dtype=torch.bool) if valid is None else valid
@@ -123,7 +133,7 @@ def match_anchors_reference(
     for b in range(images):
         first, last = offsets[b], offsets[b + 1]
         if last > first and anchors.shape[0] > 0:
-            iou = box_iou_reference(gt_boxes[first:last].to(compute), anchors.to(compute))
+            iou = box_iou_reference(gt_boxes[first:last], anchors)
             iou = torch.where(valid[b], iou, -1).nan_to_num(nan=-1.0)
             best = iou.max(dim=0)
             largest[b] = best.values.clamp(min=0)
@@ -137,7 +147,7 @@ def match_anchors_reference(
                 elif low_quality == "own":
                     matched[b] = torch.where(ties, own, matched[b])
         if ignore_boxes is not None:
-            crowd = ignore_boxes[ignore_offsets[b] : ignore_offsets[b + 1]].to(compute)
-            inside = box_iou_reference(anchors.to(compute), crowd, "iof") >= torch.tensor(ignore_iof, dtype=compute)
+            crowd = ignore_boxes[ignore_offsets[b] : ignore_offsets[b + 1]].to(compute) + far_edge
+            inside = box_iou_reference(anchors, crowd, "iof") >= torch.tensor(ignore_iof, dtype=compute)
             matched[b] = torch.where((matched[b] == -1) & valid[b] & inside.any(dim=1), -2, matched[b])
-    return Match(matched, largest.to(anchors.dtype))
+    return Match(matched, largest.to(result_dtype))

@@ -18,7 +18,7 @@ struct MatchParams {
   int64_t images, anchor_count, objects, ignore_count;
   double iou_threshold, ignore_iof;
   LowQuality low_quality;
-  bool claim_zero_overlap;
+  bool claim_zero_overlap, inclusive_corners;
 };
 
 struct MatchCall {
@@ -38,7 +38,8 @@ inline LowQuality low_quality_mode(std::string_view mode) {
 inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                 const std::optional<Tensor>& valid, const std::optional<Tensor>& ignore_boxes,
                                 const std::optional<Tensor>& ignore_offsets, double iou_threshold,
-                                std::string_view low_quality, double ignore_iof, bool claim_zero_overlap) {
+                                std::string_view low_quality, double ignore_iof, bool claim_zero_overlap,
+                                bool inclusive_corners) {
   check_shape(anchors, "anchors", {-1, 4}, "(A, 4)");
   check_floating(anchors, "anchors");
   check_shape(gt_boxes, "gt_boxes", {-1, 4}, "(G, 4)");
@@ -73,6 +74,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   p.ignore_iof = ignore_iof;
   p.low_quality = low_quality_mode(low_quality);
   p.claim_zero_overlap = claim_zero_overlap;
+  p.inclusive_corners = inclusive_corners;
 
   const ScalarType dtype = anchors.scalar_type();
   MatchCall call{as_contiguous(anchors),
@@ -114,17 +116,28 @@ COLAD_HD bool anchor_is_valid(const MatchParams& p, int64_t image, int64_t ancho
   return p.valid == nullptr || p.valid[image * p.valid_stride_image + anchor];
 }
 
+// A box of the call, from edge to edge also where its corners are the first and the last pixel inside.
+template <typename T>
+COLAD_HD Box<compute_t<T>> match_box(const MatchParams& p, const void* boxes, int64_t row) {
+  Box<compute_t<T>> box = load_box(static_cast<const T*>(boxes), row);
+  if (p.inclusive_corners) {
+    box.x2 += 1;
+    box.y2 += 1;
+  }
+  return box;
+}
+
 // First pass of one anchor. `keep_best(row, iou)` raises an object's best IoU.
 template <typename T, typename KeepBest>
 COLAD_HD void match_first_pass(const MatchParams& p, int64_t image, int64_t anchor, KeepBest keep_best) {
   using C = compute_t<T>;
   BestObject<C> best{C(-1), -1};
   if (anchor_is_valid(p, image, anchor)) {
-    const Box<C> box = load_box(static_cast<const T*>(p.anchors), anchor);
+    const Box<C> box = match_box<T>(p, p.anchors, anchor);
     const C area = box_area(box);
     const Rows rows = rows_of_image(p.gt_offsets, image, p.objects);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
-      const Box<C> gt = load_box(static_cast<const T*>(p.gt_boxes), row);
+      const Box<C> gt = match_box<T>(p, p.gt_boxes, row);
       const C iou = iou_of(gt, box_area(gt), box, area);
       if (iou > best.iou) {  // false for NaN, and for ties: the lowest row stays
         best = {iou, row};
@@ -145,14 +158,14 @@ COLAD_HD void match_second_pass(const MatchParams& p, int64_t image, int64_t anc
     return;
   }
   int64_t& matched = p.matched[image * p.anchor_count + anchor];
-  const Box<C> box = load_box(static_cast<const T*>(p.anchors), anchor);
+  const Box<C> box = match_box<T>(p, p.anchors, anchor);
   const C area = box_area(box);
   if (p.low_quality != LowQuality::none) {
     BestObject<C> own{C(-1), -1};
     int64_t claimed = -1;
     const Rows rows = rows_of_image(p.gt_offsets, image, p.objects);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
-      const Box<C> gt = load_box(static_cast<const T*>(p.gt_boxes), row);
+      const Box<C> gt = match_box<T>(p, p.gt_boxes, row);
       const C iou = iou_of(gt, box_area(gt), box, area);
       if (iou > own.iou) {
         own = {iou, row};
@@ -166,7 +179,7 @@ COLAD_HD void match_second_pass(const MatchParams& p, int64_t image, int64_t anc
   if (matched == kBackground && p.ignore_boxes != nullptr) {
     const Rows rows = rows_of_image(p.ignore_offsets, image, p.ignore_count);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
-      const Box<C> ignore = load_box(static_cast<const T*>(p.ignore_boxes), row);
+      const Box<C> ignore = match_box<T>(p, p.ignore_boxes, row);
       if (ratio(box_overlap(box, ignore), area) >= static_cast<C>(p.ignore_iof)) {
         matched = kIgnored;
         return;

@@ -34,9 +34,10 @@ void match_image(const MatchParams& p, int64_t image) {
 std::tuple<Tensor, Tensor> match_anchors(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                          std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
                                          std::optional<Tensor> ignore_offsets, double iou_threshold,
-                                         std::string low_quality, double ignore_iof, bool claim_zero_overlap) {
+                                         std::string low_quality, double ignore_iof, bool claim_zero_overlap,
+                                         bool inclusive_corners) {
   const MatchCall call = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets,
-                                        iou_threshold, low_quality, ignore_iof, claim_zero_overlap);
+                                        iou_threshold, low_quality, ignore_iof, claim_zero_overlap, inclusive_corners);
   const MatchParams& p = call.params;
   check_offsets_ascend(p.gt_offsets, p.images, p.objects, "gt_offsets");
   if (p.ignore_offsets != nullptr) {

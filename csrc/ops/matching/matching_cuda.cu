@@ -42,9 +42,10 @@ __global__ void second_pass_kernel(MatchParams p) {
 std::tuple<Tensor, Tensor> match_anchors(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                          std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
                                          std::optional<Tensor> ignore_offsets, double iou_threshold,
-                                         std::string low_quality, double ignore_iof, bool claim_zero_overlap) {
+                                         std::string low_quality, double ignore_iof, bool claim_zero_overlap,
+                                         bool inclusive_corners) {
   MatchCall call = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, iou_threshold,
-                                  low_quality, ignore_iof, claim_zero_overlap);
+                                  low_quality, ignore_iof, claim_zero_overlap, inclusive_corners);
   const MatchParams& p = call.params;
   const int64_t work = p.images * p.anchor_count;
   if (work > 0) {
