@@ -28,6 +28,10 @@ def tied_case(name, **options):
     return Case(name, scene.anchors, torch.tensor(rows, dtype=torch.float32), torch.tensor([0, 5]), **options)
 
 
+def at_dtype(crowd, dtype):
+    return crowd | {"ignore_boxes": crowd["ignore_boxes"].to(dtype)}
+
+
 class TestMatchAnchors(NoSyncContract):
     operator, reference = staticmethod(match_anchors), staticmethod(match_anchors_reference)
 
@@ -57,6 +61,13 @@ class TestMatchAnchors(NoSyncContract):
             ),
             scene_case("ignore", [3, 0, 5], **crowd, representative=True),
             scene_case("ignore_more", [3, 0, 5], **crowd, ignore_iof=0.1),
+            *(
+                scene_case(
+                    f"inclusive_corners_{str(d)[6:]}", [3, 0, 5], d, inclusive_corners=True, **at_dtype(crowd, d)
+                )
+                for d in DTYPES
+            ),
+            tied_case("inclusive_ties", inclusive_corners=True, low_quality="own", claim_zero_overlap=True),
             scene_case("no_objects", [0, 0], representative=True),
             Case("no_images", torch.rand(5, 4), torch.zeros(0, 4), torch.tensor([0])),
             Case("no_anchors", torch.zeros(0, 4), torch.rand(3, 4), torch.tensor([0, 3])),
@@ -115,3 +126,11 @@ def test_ragged_joins_and_names_nothing_to_join():
     assert rows.shape == (3, 4) and offsets.tolist() == [0, 2, 2, 3]
     with pytest.raises(ValueError, match="tensors should hold at least one tensor"):
         ragged([])
+
+
+def test_inclusive_corners_are_edges_one_pixel_further():
+    scene = make_scene([3, 5])
+    far = torch.tensor([0, 0, 1, 1])
+    inclusive = match_anchors(scene.anchors, scene.gt_boxes, scene.gt_offsets, inclusive_corners=True)
+    edges = match_anchors(scene.anchors + far, scene.gt_boxes + far, scene.gt_offsets)
+    assert inclusive.matched.equal(edges.matched) and inclusive.iou.equal(edges.iou)

@@ -98,7 +98,7 @@ def _(
     low_quality,
     ignore_iof,
     claim_zero_overlap,
-    inclusive_corners,
+    inclusive_corners=False,
 ):
     shape = (gt_offsets.shape[0] - 1, anchors.shape[0])
     return anchors.new_empty(shape, dtype=torch.int64), anchors.new_empty(shape)
