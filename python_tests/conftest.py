@@ -2,6 +2,7 @@
 
 import os
 
+import golden_table
 import pytest
 import torch
 
@@ -20,3 +21,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames and hasattr(metafunc.cls, "cases_of"):
         cases = metafunc.cls.cases_of(metafunc.function.__name__)
         metafunc.parametrize("case", cases, ids=[case.name for case in cases])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the golden tests compared, if any ran."""
+    if golden_table.TABLE:
+        terminalreporter.section("golden sets")
+        for line in golden_table.lines():
+            terminalreporter.write_line(line)

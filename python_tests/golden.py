@@ -16,27 +16,27 @@ WHOLE = HERE.parents[1] / "shared" / "golden" / "public"
 SHIPPED = HERE / "golden"
 
 
-def folder() -> Path:
-    """The whole sets where they are, else the shipped part. Never a mixture of both."""
-    return WHOLE if WHOLE.is_dir() else SHIPPED
+def folder(kind: str) -> Path:
+    """The whole set where it is, else the shipped part (``kkhoot_assign`` is small and shipped only)."""
+    return (WHOLE if (WHOLE / kind).is_dir() else SHIPPED) / kind
 
 
 def is_whole() -> bool:
-    return folder() == WHOLE
+    return WHOLE.is_dir()
 
 
 def path(name: str) -> Path:
     """The file of a set, e.g. ``"iou/iou.npz"``; skips the test when it is not there."""
-    file = folder() / name
-    if not file.is_file():
-        pytest.skip(f"golden set {name} is not in {folder()}")
-    return file
+    kind, file = name.split("/")
+    if not (folder(kind) / file).is_file():
+        pytest.skip(f"golden set {name} is not in {folder(kind)}")
+    return folder(kind) / file
 
 
 def cases(kind: str) -> list[str]:
     """Names of the sets of a kind that are there, e.g. ``"paa_assign/small_basic.npz"``, for
     ``pytest.mark.parametrize``."""
-    return [f"{kind}/{file.name}" for file in sorted((folder() / kind).glob("*.npz"))]
+    return [f"{kind}/{file.name}" for file in sorted(folder(kind).glob("*.npz"))]
 
 
 def load(name: str) -> dict[str, np.ndarray]:

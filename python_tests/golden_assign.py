@@ -1,5 +1,5 @@
-"""What the golden sets of assignments (``paa_assign``, ``colad_assign``) share: the inputs as tensors, the recorded
-outcome, and how ill-conditioned objects are compared."""
+"""What the golden sets of assignments (``paa_assign``, ``colad_assign``, ``kkhoot_assign``) share: the inputs as
+tensors, the recorded outcome, and why an ill-conditioned object may differ."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ import golden
 import numpy as np
 import torch
 from torch import Tensor
+
+from colad_ops import Assignment
+
+INPUTS = (
+    ("strides", "feat_hw", "level_sizes", "num_classes", "topk", "covariance_type", "mode", "batch_hw", "pad_shape")
+    + ("anchors", "valid", "cls_logits", "bbox_deltas", "iou_logits", "gt_boxes", "gt_labels", "gt_offsets", "gt_kind")
+    + ("student_mode", "teacher_mode", "teacher_is_prob", "t_cls")
+    + tuple(f"{network}_{key}" for network in "st" for key in ("cls_logits", "bbox_deltas", "iou_logits"))
+)
+"""Keys of what the references were given, in any of the sets."""
 
 
 def decode(anchors: np.ndarray, deltas: np.ndarray) -> Tensor:
@@ -38,6 +48,11 @@ class GoldenCase:
     def __getitem__(self, key: str) -> np.ndarray:
         return self.arrays[key]
 
+    @staticmethod
+    def inputs(arrays: dict[str, np.ndarray]) -> list[str]:
+        """The keys of what the reference was given."""
+        return [key for key in INPUTS if key in arrays]
+
     @property
     def ground_truth(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.gt_boxes, self.gt_labels, self.gt_offsets
@@ -48,11 +63,20 @@ class GoldenCase:
 
     @cached_property
     def valid(self) -> Tensor:
-        return torch.from_numpy(self["valid"])
+        """``(B, A)``; where it was not recorded every anchor takes part."""
+        return torch.from_numpy(self.arrays.get("valid", np.ones(self["pre_gt_index"].shape, dtype=bool)))
 
     def global_rows(self, local: np.ndarray) -> np.ndarray:
         """Indices of objects ``(B, A)`` within their image, -1 none, to rows over all images."""
         return np.where(local >= 0, local.astype(np.int64) + self["gt_offsets"][:-1, None], -1)
+
+    def local_rows(self, rows: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`global_rows`."""
+        return np.where(rows >= 0, rows - self["gt_offsets"][:-1, None], -1)
+
+    def as_assignment(self, rows: np.ndarray) -> Assignment:
+        """One that gives the anchors ``(B, A)`` to these objects."""
+        return Assignment(torch.from_numpy(rows), *[None] * 7, self.gt_boxes, self.gt_labels)
 
     @cached_property
     def matched(self) -> np.ndarray:
@@ -97,29 +121,28 @@ class Outcome:
     prefix: str
     """Of the recorded fits' keys."""
 
-    def different(self, found: np.ndarray) -> np.ndarray:
-        """``(G,)`` objects that own other anchors in ``found (B, A)`` than in the float32 run."""
-        return _differing(found, self.rows, self.case.objects)
-
-    def unacceptable(self, found: np.ndarray) -> np.ndarray:
-        """``(G,)`` different, and neither is it an outcome that rounding allows an ill-conditioned object: that of
-        the float64 run, one positive more or less where two samples make the component, or a cut at a sample of
-        equally high likelihood."""
-        both = self.different(found) & _differing(found, self.rows_fp64, self.case.objects)
+    def differing(self, found: np.ndarray) -> dict[int, str]:
+        """The objects that own other anchors in ``found (B, A)`` than in the float32 run, and why rounding allows an
+        ill-conditioned object to: ``"unexplained"`` where it does not."""
+        as_float64 = ~_differing(found, self.rows_fp64, self.case.objects)
         count = np.bincount(found[found >= 0], minlength=self.case.objects)
-        return np.array([both[g] and not self._allowed(g, int(count[g])) for g in range(self.case.objects)], dtype=bool)
+        return {
+            int(row): "as the float64 run" if as_float64[row] else self._why(row, int(count[row]))
+            for row in np.flatnonzero(_differing(found, self.rows, self.case.objects))
+        }
 
-    def _allowed(self, row: int, num_pos: int) -> bool:
+    def _why(self, row: int, num_pos: int) -> str:
         fits = np.flatnonzero(self.case[f"{self.prefix}gmm_gt"] == row)
         if len(fits) == 0:
-            return False
+            return "unexplained"
         at = slice(*self.case[f"{self.prefix}gmm_offsets"][fits[0] : fits[0] + 2])
         cheap = self.case[f"{self.prefix}gmm_component"][at] == 0
         recorded = self.case[f"{self.prefix}gmm_num_pos"][fits[0]]
         if cheap.sum() == 2 and abs(num_pos - recorded) <= 1:
-            return True
+            return "two samples make the component"
         likelihood = self.case[f"{self.prefix}gmm_score"][at][cheap]
-        return 0 < num_pos <= len(likelihood) and likelihood.max() - likelihood[num_pos - 1] < 1e-8
+        tie = 0 < num_pos <= len(likelihood) and likelihood.max() - likelihood[num_pos - 1] < 1e-8
+        return "equal likelihoods" if tie else "unexplained"
 
 
 def _differing(found: np.ndarray, wanted: np.ndarray, objects: int) -> np.ndarray:
