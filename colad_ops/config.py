@@ -69,9 +69,19 @@ class AssignConfig:
             raise ValueError(f"topk should be >= 1, got {self.topk}")
         if self.max_iter < 1:
             raise ValueError(f"max_iter should be >= 1, got {self.max_iter}")
+        if self.max_iter > 1_000_000:  # with tol=0 every fit runs to max_iter
+            raise ValueError(f"max_iter should be <= 1000000, got {self.max_iter}")
         for name in ("gamma", "tol", "reg_covar"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} should be >= 0, got {getattr(self, name)}")
+        if not self.alpha <= 1:
+            raise ValueError(f"alpha should be <= 1 (negative: no weighting by class), got {self.alpha}")
+        for name in ("gamma", "reg_covar", "box_weight"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} should be finite, got {getattr(self, name)}")
+        for name in ("iou_threshold", "ignore_iof"):
+            if math.isnan(getattr(self, name)):
+                raise ValueError(f"{name} should be a number, got {getattr(self, name)}")
 
     def matching_options(self) -> dict[str, float | str | bool]:
         """The fields that :func:`colad_ops.match_anchors` takes."""
@@ -103,7 +113,8 @@ class AssignConfig:
           them.
 
         Not reproduced: scikit-learn fits float32 values there, whose cancellation raises or changes labels (here in
-        float64); and an image without objects or candidates, which is simply background here.
+        float64); an image without objects or candidates, which is simply background here; areas of inverted boxes,
+        which are not cut at 0 there, and the 1e-6 below which its IoU cuts a union or hull.
 
         ``changes`` override single fields, e.g. ``AssignConfig.mmdet(topk=20)``.
         """

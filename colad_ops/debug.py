@@ -30,7 +30,16 @@ def check_range(name: str, values: Tensor, low: int, high: int) -> None:
 
 
 def check_offsets(name: str, offsets: Tensor, rows: int) -> None:
-    """Raises RuntimeError if ragged offsets do not ascend from 0 to ``rows``."""
+    """Raises RuntimeError if ragged offsets are not ``(segments + 1,)`` int64 or do not ascend from 0 to ``rows``."""
+    if offsets.dim() != 1 or offsets.shape[0] < 1 or offsets.dtype != torch.int64:
+        raise RuntimeError(
+            f"{name} should have shape (segments + 1,) and dtype int64, got {tuple(offsets.shape)}, {offsets.dtype}"
+        )
     values = offsets.tolist()
-    if values[0] != 0 or values[-1] != rows or any(a > b for a, b in zip(values, values[1:])):
-        raise RuntimeError(f"{name} should ascend from 0 to the number of rows {rows}, got {values}")
+    if values[0] != 0:
+        raise RuntimeError(f"{name}[0] should be 0, got {values[0]}")
+    for row, (before, after) in enumerate(zip(values, values[1:]), start=1):
+        if before > after:
+            raise RuntimeError(f"{name} should ascend, got {before} then {after} at row {row}")
+    if values[-1] != rows:
+        raise RuntimeError(f"{name} should end at the number of rows {rows}, got {values[-1]}")

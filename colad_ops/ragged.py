@@ -12,20 +12,31 @@ def ragged(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Joins one tensor an image into ``(rows, offsets)``, the form in which every operator takes objects.
 
     Args:
-        tensors: B tensors ``(n_b, ...)`` of one dtype and device; ``n_b`` may be 0.
+        tensors: B tensors ``(n_b, ...)`` of one dtype and device; ``n_b`` may be 0, and then ``torch.tensor([])``
+            stands for any ``(0, ...)`` of its dtype.
 
     Returns:
         ``rows (n_0 + ... + n_{B-1}, ...)`` and ``offsets (B + 1,)`` int64 on the same device: image ``b`` owns rows
         ``offsets[b]:offsets[b + 1]``. No device sync: the sizes are known to the host.
 
     Raises:
-        ValueError: no tensor at all (dtype and trailing shape would be unknown).
+        ValueError: no tensor at all (dtype and trailing shape would be unknown); not a list; a tensor without rows or
+            of another dtype or device. RuntimeError of ``torch.cat``: trailing shapes that differ.
     """
+    if isinstance(tensors, Tensor):
+        raise ValueError(f"tensors should be a list, one tensor an image, got a tensor of shape {tuple(tensors.shape)}")
     if len(tensors) == 0:
         raise ValueError(
             "tensors should hold at least one tensor (an image without objects is a tensor with 0 rows), got none"
         )
     ends = [0]
-    for tensor in tensors:
+    for i, tensor in enumerate(tensors):
+        if tensor.dim() == 0:
+            raise ValueError(f"tensors[{i}] should have shape (n, ...), got ()")
+        if tensor.dtype != tensors[0].dtype or tensor.device != tensors[0].device:
+            raise ValueError(
+                f"tensors[{i}] should be {tensors[0].dtype} on {tensors[0].device} as tensors[0], "
+                f"got {tensor.dtype} on {tensor.device}"
+            )
         ends.append(ends[-1] + tensor.shape[0])
     return torch.cat(list(tensors)), torch.tensor(ends, dtype=torch.int64).to(tensors[0].device, non_blocking=True)

@@ -33,6 +33,7 @@ STABLE_TORCH_LIBRARY(colad, m) {
   m.def(
       "cost_statistics(Tensor cost, Tensor matched, Tensor gt_offsets, SymInt num_objects, SymInt[] level_sizes) "
       "-> (Tensor count, Tensor mean, Tensor std)");
+  m.def("indicator_means(Tensor values, Tensor gt_offsets) -> Tensor");
   // focal_loss
   m.def(
       "sigmoid_focal_loss(Tensor logits, Tensor labels, Tensor? weight, float alpha, float gamma, bool sum) -> Tensor");

@@ -151,24 +151,3 @@ def test_one_network_gives_probabilities():
     expected = assign(scene, [predictions], granularity="object")
     assert result.teacher.equal(expected.teacher)
     torch.testing.assert_close(result.assignment.cost, expected.assignment.cost, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"indicator": "mean"}, "indicator should be std_mean or fisher, got mean"),
-        ({"granularity": "epoch"}, "granularity should be iteration, image, object or object_level, got epoch"),
-        (
-            {"indicator": "fisher", "granularity": "object_level"},
-            "granularity object_level should go with indicator std_mean, got fisher",
-        ),
-        ({"probs": [True]}, "probs should be one bool or one a network (2), got 1"),
-    ],
-)
-def test_bad_input_is_named(change, message):
-    scene, predictions = networks(0)
-    with pytest.raises(RuntimeError) as error:
-        assign(scene, [predictions], **change)
-    assert message in str(error.value)
-    with pytest.raises(RuntimeError, match="predictions should hold two or more networks, got 1"):
-        assign(scene, [predictions[:1]])

@@ -72,31 +72,3 @@ def test_order_within_a_segment_does_not_matter():
     values, offsets = segments([30], dtype=torch.float64)
     order = torch.randperm(30, generator=torch.Generator().manual_seed(1))
     assert gmm_em(values[order], offsets).labels.equal(gmm_em(values, offsets).labels[order])
-
-
-def test_a_nan_spoils_its_segment_only():
-    values, offsets = segments([6, 7, 8])
-    expected = gmm_em(values, offsets)
-    values[8] = torch.nan
-    fit = gmm_em(values, offsets)
-    assert fit.means[1].isnan().all() and (fit.labels[6:13] == 0).all()
-    assert fit.means[[0, 2]].equal(expected.means[[0, 2]])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"values": torch.rand(2, 3), "offsets": torch.tensor([0, 2])}, "values should have shape (N,), got (2, 3)"),
-        ({"values": torch.rand(3), "offsets": torch.tensor([0, 2, 1])}, "offsets should ascend from 0 to the number of values 3, got 2 then 1 at row 1"),
-        ({"values": torch.rand(3), "offsets": torch.tensor([0, 4])}, "got 0 then 4 at row 0"),
-        ({"values": torch.rand(3), "offsets": torch.tensor([0, 3]), "covariance": "round"}, "covariance should be full, diag, spherical or tied, got round"),
-        ({"values": torch.rand(3), "offsets": torch.tensor([0, 3]), "max_iter": 0}, "max_iter should be >= 1, got 0"),
-        ({"values": torch.rand(3)}, "either offsets or counts should be given, got none"),
-        ({"values": torch.rand(2, 3), "counts": torch.tensor([3, 4])}, "counts should be in 0..3, got 4 at row 1"),
-        ({"values": torch.rand(3).long(), "offsets": torch.tensor([0, 3])}, "values should be float32"),
-    ],
-)  # fmt: skip
-def test_bad_input_is_named(arguments, message):
-    with pytest.raises(RuntimeError) as error:
-        gmm_em(**arguments)
-    assert message in str(error.value)

@@ -1,7 +1,8 @@
 import pytest
 import torch
-from op_contract import Case, GradientContract
+from op_contract import Case, GradientContract, RecordOperators
 
+import colad_ops
 from colad_ops import focal_kl_loss, sigmoid_focal_loss
 from colad_ops.ops.focal_kl import focal_kl_loss_reference
 from colad_ops.ops.focal_loss import sigmoid_focal_loss_reference
@@ -125,21 +126,43 @@ def test_ignored_and_background_labels():
     assert loss[1].equal(sigmoid_focal_loss(x[1:2], torch.tensor([4]), reduction="none")[0])
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: sigmoid_focal_loss(rows(3, 4), torch.tensor([0, 1, 5])), "labels should be in -2..4, got 5 at row 2"),
-        (lambda: sigmoid_focal_loss(rows(3, 4), torch.tensor([0, 1])), "labels should have shape of logits without its last dimension, got (2,)"),
-        (lambda: sigmoid_focal_loss(rows(3, 4), torch.tensor([0, 1, 2]), gamma=-1), "gamma should be >= 0, got -1"),
-        (lambda: sigmoid_focal_loss(rows(3, 4), torch.tensor([0, 1, 2]), reduction="avg"), "reduction should be none, sum or mean, got avg"),
-        (lambda: sigmoid_focal_loss(rows(3, 4), torch.tensor([0, 1, 2]), weight=torch.ones(4)), "weight should have shape (3, 4) or (3,), got (4,)"),
-        (lambda: sigmoid_focal_loss(rows(3, 4), torch.tensor([0, 1, 2]), reduction="none", avg_factor=2), "avg_factor should go with reduction sum or mean, got it with none"),
-        (lambda: focal_kl_loss(rows(3, 4), rows(3, 5)), "teacher should have shape (3, 4) of student_logits, got (3, 5)"),
-        (lambda: focal_kl_loss(rows(3, 4), rows(3, 4).double()), "teacher and student_logits should have the same dtype, got Double and Float"),
-        (lambda: focal_kl_loss(rows(3, 4), rows(3, 4), smooth=-1), "smooth should be >= 0, got -1"),
-    ],
-)  # fmt: skip
-def test_bad_input_is_named(call, message):
-    with pytest.raises(RuntimeError) as error:
-        call()
-    assert message in str(error.value)
+@pytest.mark.parametrize("loss", ["sigmoid_focal_loss", "focal_kl_loss"])
+def test_a_map_seen_as_rows_is_not_copied(loss):
+    """(B, H, W, C) as a permuted NCHW map: read in place, and the same value."""
+    logits = torch.randn(2, 5, 4, 6).permute(0, 2, 3, 1)
+    other = (
+        torch.randint(-2, 6, (2, 4, 6)) if loss == "sigmoid_focal_loss" else torch.randn(2, 5, 4, 6).permute(0, 2, 3, 1)
+    )
+    with RecordOperators() as record:
+        found = getattr(colad_ops, loss)(logits, other)
+    (func, args, _), *_ = record.calls
+    assert args[0].data_ptr() == logits.data_ptr()
+    torch.testing.assert_close(found, getattr(colad_ops, loss)(logits.contiguous(), other.contiguous()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_device_scalar_of_another_dtype_leaves_the_loss_float32(dtype):
+    logits, labels = torch.randn(6, 3), torch.zeros(6, dtype=torch.int64)
+    factor = torch.tensor(3.0, dtype=dtype, requires_grad=True)
+    loss = sigmoid_focal_loss(logits, labels, avg_factor=factor)
+    assert loss.dtype == torch.float32 and not loss.requires_grad
+
+
+@pytest.mark.parametrize("loss", ["sigmoid_focal_loss", "focal_kl_loss"])
+def test_a_second_derivative_is_refused(loss):
+    logits = torch.randn(4, 3, requires_grad=True)
+    other = torch.zeros(4, dtype=torch.int64) if loss == "sigmoid_focal_loss" else torch.randn(4, 3)
+    total = getattr(colad_ops, loss)(logits, other, reduction="none").square().sum()
+    (gradient,) = torch.autograd.grad(total, logits, create_graph=True)
+    with pytest.raises(RuntimeError, match=f"{loss} is differentiable once, got a request for its second derivative"):
+        gradient.square().sum().backward()
+
+
+@pytest.mark.parametrize("loss", ["sigmoid_focal_loss", "focal_kl_loss"])
+def test_a_gradient_of_another_shape_is_named(loss):
+    logits = torch.zeros(100, 8)
+    other = torch.zeros(100, dtype=torch.int64) if loss == "sigmoid_focal_loss" else logits
+    options = (0.25, 2.0) if loss == "sigmoid_focal_loss" else (2.0, True, 0.0)
+    backward = getattr(torch.ops.colad, f"{loss}_backward")
+    with pytest.raises(RuntimeError, match=r"grad should have shape \(\) or that of the logits, got \(1, 1\)"):
+        backward(torch.ones(1, 1), logits, other, None, *options)

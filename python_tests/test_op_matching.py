@@ -1,9 +1,8 @@
-import pytest
 import torch
 from op_contract import Case, NoSyncContract
 from scenes import make_scene, random_boxes
 
-from colad_ops import match_anchors, ragged
+from colad_ops import match_anchors
 from colad_ops.ops.matching import match_anchors_reference
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -74,18 +73,6 @@ class TestMatchAnchors(NoSyncContract):
         ]
 
 
-def test_nan_matches_nothing():
-    scene = make_scene([4])
-    expected = match_anchors(scene.anchors, scene.gt_boxes[:3], torch.tensor([0, 3])).matched
-    boxes = scene.gt_boxes.clone()
-    boxes[3] = torch.nan
-    assert match_anchors(scene.anchors, boxes, scene.gt_offsets).matched.equal(expected)
-    anchors = scene.anchors.clone()
-    anchors[7] = torch.nan
-    result = match_anchors(anchors, scene.gt_boxes, scene.gt_offsets)
-    assert result.matched[0, 7] == -1 and result.iou[0, 7] == 0
-
-
 def test_images_are_independent():
     scene = make_scene([3, 0, 5, 1])
     together = match_anchors(scene.anchors, scene.gt_boxes, scene.gt_offsets).matched
@@ -93,39 +80,6 @@ def test_images_are_independent():
         first, last = scene.gt_offsets[b : b + 2].tolist()
         alone = match_anchors(scene.anchors, scene.gt_boxes[first:last], torch.tensor([0, last - first])).matched[0]
         assert torch.where(together[b] >= 0, together[b] - first, together[b]).equal(alone)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"anchors": torch.rand(4)}, "anchors should have shape (A, 4), got (4,)"),
-        (
-            {"gt_boxes": torch.rand(2, 4).double()},
-            "gt_boxes and anchors should have the same dtype, got Double and Float",
-        ),
-        ({"gt_offsets": torch.tensor([0, 2], dtype=torch.int32)}, "gt_offsets should have dtype Long, got Int"),
-        ({"gt_offsets": torch.tensor([0, 3, 2])}, "gt_offsets should ascend, got 3 then 2 at row 2"),
-        ({"gt_offsets": torch.tensor([0, 1])}, "gt_offsets should end at the number of rows 2, got 1"),
-        ({"low_quality": "some"}, "low_quality should be all, own or none, got some"),
-        ({"valid": torch.ones(3, dtype=torch.bool)}, "valid should have shape (6,) or (1, 6), got (3,)"),
-        (
-            {"ignore_boxes": torch.rand(1, 4)},
-            "ignore_boxes and ignore_offsets should be given together, got only ignore_boxes",
-        ),
-    ],
-)
-def test_bad_input_is_named(change, message):
-    arguments = {"anchors": torch.rand(6, 4), "gt_boxes": torch.rand(2, 4), "gt_offsets": torch.tensor([0, 2])} | change
-    with pytest.raises(RuntimeError) as error:
-        match_anchors(**arguments)
-    assert message in str(error.value)
-
-
-def test_ragged_joins_and_names_nothing_to_join():
-    rows, offsets = ragged([torch.ones(2, 4), torch.zeros(0, 4), torch.ones(1, 4)])
-    assert rows.shape == (3, 4) and offsets.tolist() == [0, 2, 2, 3]
-    with pytest.raises(ValueError, match="tensors should hold at least one tensor"):
-        ragged([])
 
 
 def test_inclusive_corners_are_edges_one_pixel_further():

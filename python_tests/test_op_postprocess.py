@@ -71,18 +71,10 @@ def test_a_box_without_area_stays_as_it_is():
     assert result.boxes.equal(box)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda b, s, y: batched_nms(b, s[:2], y, 0.5), "scores should have shape (3,), one a box, got (2,)"),
-        (lambda b, s, y: batched_nms(b, s, y[:2], 0.5), "labels should have shape (3,), one a box, got (2,)"),
-        (lambda b, s, y: batched_nms(b, s, y, 0.5, torch.tensor([0, 2])), "image_offsets should ascend from 0 to the number of rows 3, got [0, 2]"),
-        (lambda b, s, y: score_voting(b, s, y, b, s), "all_scores should have shape (N, C), got (3,)"),
-        (lambda b, s, y: score_voting(b, s, y + 9, b, s[:, None]), "labels should be in 0..0, got 9 at row 0"),
-        (lambda b, s, y: score_voting(b, s, y, b, s[:, None], sigma=0), "sigma should be > 0, got 0"),
-    ],
-)  # fmt: skip
-def test_bad_input_is_named(call, message):
-    with pytest.raises(RuntimeError) as error:
-        call(torch.rand(3, 4), torch.rand(3), torch.zeros(3, dtype=torch.int64))
-    assert message in str(error.value)
+@pytest.mark.parametrize("threshold", [0.05, 0.1, 0.2, 0.3, 0.6])
+def test_an_iou_that_rounds_above_the_threshold_suppresses(threshold):
+    """The float IoU is compared with the threshold as given, as torchvision does on the CPU."""
+    boxes = torch.tensor([[0.0, 0, 100, 10], [0, 0, 100 * threshold, 10]])
+    iou = torch.tensor(threshold, dtype=torch.float32).item()
+    kept = batched_nms(boxes, torch.tensor([2.0, 1.0]), torch.zeros(2, dtype=torch.int64), threshold)
+    assert kept.tolist() == ([0] if iou > threshold else [0, 1])

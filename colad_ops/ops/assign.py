@@ -11,6 +11,7 @@ from torch import Tensor
 from colad_ops import debug
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
+from colad_ops.devices import check_same_device
 from colad_ops.ops.assign_cost import Levels, assign_cost, assign_cost_reference
 from colad_ops.ops.gmm_em import gmm_em_reference, is_tied
 from colad_ops.ops.matching import match_anchors, match_anchors_reference
@@ -77,14 +78,13 @@ def split_candidates(
     """The second half of :func:`paa_assign`, for costs of your own: per-level top-k, mixture, positives.
 
     Args:
-        cost: ``(B, A)`` float32; a candidate is a matched anchor of finite cost.
+        cost: ``(B, A)`` float32, a constant; a candidate is a matched anchor of finite cost.
         matched: ``(B, A)`` int64 as from :func:`colad_ops.match_anchors`. On the CPU a row of another image raises; on
             CUDA it is background.
 
     Returns and errors as :func:`paa_assign`.
     """
-    if debug.checks_data(cost):
-        debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
+    cost = cost.detach()
     split = torch.ops.colad.split_candidates(
         cost,
         matched,
@@ -101,6 +101,14 @@ def split_candidates(
         config.no_component0 == "all",
         config.prefix,
     )
+    if debug.checks_data(cost):
+        debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
+    if not cost.device == gt_boxes.device == gt_labels.device:  # the two are only handed on, no operator sees them
+        check_same_device(cost=cost, gt_boxes=gt_boxes, gt_labels=gt_labels)
+    if gt_labels.shape != gt_boxes.shape[:1]:
+        raise RuntimeError(
+            f"gt_labels should have shape ({gt_boxes.shape[0]},), one a row of gt_boxes, got {tuple(gt_labels.shape)}"
+        )
     positives, *of_objects = split
     return Assignment(positives, cost, *of_objects, gt_boxes, gt_labels)
 
@@ -123,11 +131,15 @@ def cost_statistics(
 
     Arguments as :func:`split_candidates`; ``level_sizes=[A]`` takes all levels together.
     """
-    return CostStatistics(*torch.ops.colad.cost_statistics(cost, matched, gt_offsets, num_objects, level_sizes))
+    statistics = torch.ops.colad.cost_statistics(cost.detach(), matched, gt_offsets, num_objects, level_sizes)
+    if debug.checks_data(cost):
+        debug.check_offsets("gt_offsets", gt_offsets, num_objects)
+    return CostStatistics(*statistics)
 
 
 @torch.library.register_fake("colad::split_candidates")
 def _(cost, matched, gt_offsets, num_objects, level_sizes, *options):
+    check_same_device(cost=cost, matched=matched, gt_offsets=gt_offsets)
     double = {"dtype": torch.float64}
     return (
         matched.new_empty(matched.shape),
@@ -142,6 +154,7 @@ def _(cost, matched, gt_offsets, num_objects, level_sizes, *options):
 
 @torch.library.register_fake("colad::cost_statistics")
 def _(cost, matched, gt_offsets, num_objects, level_sizes):
+    check_same_device(cost=cost, matched=matched, gt_offsets=gt_offsets)
     shape = (num_objects, len(level_sizes))
     return (
         cost.new_empty(shape, dtype=torch.int64),
@@ -229,8 +242,8 @@ def _split(component0: Tensor, log_likelihood: Tensor, config: AssignConfig) -> 
     position = torch.arange(len(component0), device=component0.device)
     if config.split == "posterior":
         return component0 | (config.prefix & (position == 0)), none
-    best = log_likelihood[component0].max()
-    cut = (component0 & (log_likelihood == best)).nonzero()[0, 0]
+    likelihood = torch.where(component0, log_likelihood, -torch.inf).nan_to_num(nan=-torch.inf)  # NaN: no density
+    cut = (component0 & (likelihood == likelihood.max())).nonzero()[0, 0]
     up_to_cut = position <= cut
     positive = up_to_cut if config.prefix else up_to_cut & component0
     return positive, component0 & ~up_to_cut if config.split == "band" else none

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from colad_ops import debug
+from colad_ops.devices import check_same_device
 from colad_ops.ops.iou import aligned_box_iou_reference
 
 Levels = Tensor | Sequence[Tensor]
@@ -50,20 +51,17 @@ def assign_cost(
 
     Returns:
         ``(B, A)`` float32, computed in float32 whatever the inputs; ``+inf`` where ``matched`` is negative. No
-        gradient: assignment is a decision.
+        gradient: assignment is a decision. A NaN or infinite prediction may cost NaN or infinity, at its anchor only.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or option; on the CPU a label or match out of range, with its value and
         place.
     """
     logits, boxes = as_levels(logits), as_levels(boxes)
-    if debug.checks_data(matched):
-        debug.check_range("gt_labels", gt_labels, 0, logits[0].shape[-1] - 1)
-        debug.check_range("matched", matched, -2, gt_boxes.shape[0] - 1)
-    return torch.ops.colad.assign_cost(
+    cost = torch.ops.colad.assign_cost(
         [x.detach() for x in logits],
         [x.detach() for x in boxes],
-        gt_boxes,
+        gt_boxes.detach(),
         gt_labels,
         matched,
         alpha,
@@ -72,10 +70,15 @@ def assign_cost(
         box_weight,
         probs,
     )
+    if debug.checks_data(matched):
+        debug.check_range("gt_labels", gt_labels, 0, logits[0].shape[-1] - 1)
+        debug.check_range("matched", matched, -2, gt_boxes.shape[0] - 1)
+    return cost
 
 
 @torch.library.register_fake("colad::assign_cost")
 def _(logits, boxes, gt_boxes, gt_labels, matched, alpha, gamma, box_cost, box_weight, probs):
+    check_same_device(matched=matched, logits=logits, boxes=boxes, gt_boxes=gt_boxes, gt_labels=gt_labels)
     return matched.new_empty(matched.shape, dtype=torch.float32)
 
 

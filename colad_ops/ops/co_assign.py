@@ -11,6 +11,7 @@ from torch import Tensor
 
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
+from colad_ops.devices import check_same_device
 from colad_ops.ops.assign import CostStatistics, cost_statistics, split_candidates
 from colad_ops.ops.assign_cost import Levels, assign_cost
 from colad_ops.ops.matching import match_anchors
@@ -82,7 +83,8 @@ def colad_assign(
             ``"std_mean"`` only): each object and level by its candidates; several samples: highest ``sigma / mu``, ties
             to the last network; one sample: lowest mean, ties to the first; with ``predictions = (student, teacher)``
             that is the official rule. An object may mix levels of several networks. But for ``"object_level"``, ties
-            and undefined indicators (no sigma, mean 0) go to the first network.
+            and undefined indicators (no sigma, mean 0) go to the first network; there an undefined one neither beats
+            nor is beaten, so the earlier network stays.
         probs: whether logits are probabilities, for all networks or one bool each.
 
     Other arguments and errors as :func:`colad_ops.paa_assign`.
@@ -93,15 +95,19 @@ def colad_assign(
     networks = len(predictions)
     if networks < 2:
         raise RuntimeError(f"predictions should hold two or more networks, got {networks}")
+    for k, pair in enumerate(predictions):
+        if isinstance(pair, Tensor) or len(pair) != 2:
+            got = "a tensor" if isinstance(pair, Tensor) else f"{len(pair)} items"
+            raise RuntimeError(f"predictions[{k}] should be a pair (logits, boxes), got {got}")
     if indicator not in INDICATORS:
         raise RuntimeError(f"indicator should be std_mean or fisher, got {indicator}")
     if granularity not in GRANULARITIES:
         raise RuntimeError(f"granularity should be iteration, image, object or object_level, got {granularity}")
     if granularity == "object_level" and indicator != "std_mean":
         raise RuntimeError(f"granularity object_level should go with indicator std_mean, got {indicator}")
-    are_probs = [probs] * networks if isinstance(probs, bool) else list(probs)
-    if len(are_probs) != networks:
-        raise RuntimeError(f"probs should be one bool or one a network ({networks}), got {len(are_probs)}")
+    are_probs = list(probs) if isinstance(probs, Sequence) else [probs] * networks
+    if len(are_probs) != networks or not all(isinstance(p, bool) for p in are_probs):
+        raise RuntimeError(f"probs should be one bool or one a network ({networks}), got {probs}")
 
     ignore = {"ignore_boxes": ignore_boxes, "ignore_offsets": ignore_offsets}
     options = config.matching_options()
@@ -121,11 +127,8 @@ def colad_assign(
         teacher, values = _teacher_of_levels(
             [cost_statistics(c, matched, gt_offsets, objects, level_sizes) for c in costs]
         )
-        level_of_anchor = torch.repeat_interleave(
-            torch.arange(len(level_sizes), device=matched.device),
-            torch.tensor(level_sizes, device=matched.device),
-            output_size=matched.shape[1],
-        )
+        # Filled on the device: a tensor made of the sizes would be copied there, and waited for.
+        level_of_anchor = torch.cat([matched.new_full((size,), level) for level, size in enumerate(level_sizes)])
         chosen = torch.cat([teacher, teacher.new_zeros(1, teacher.shape[1])])[matched.clamp(min=0), level_of_anchor]
         means = _mean_where_defined(values.flatten(1))
     else:
@@ -140,6 +143,12 @@ def colad_assign(
         chosen = torch.cat([teacher, teacher.new_zeros(1)])[matched.clamp(min=0)]
     cost = costs.gather(0, chosen.clamp(min=0).unsqueeze(0)).squeeze(0)  # (B, A)
     return CoAssignment(split(cost), teacher, means)
+
+
+@torch.library.register_fake("colad::indicator_means")
+def _(values, gt_offsets):
+    check_same_device(values=values, gt_offsets=gt_offsets)
+    return values.new_empty((values.shape[0], gt_offsets.shape[0] - 1))
 
 
 def _std_over_mean(statistics: CostStatistics) -> Tensor:
@@ -172,13 +181,9 @@ def _teacher_of_objects(values: Tensor, gt_offsets: Tensor, granularity: str) ->
     means = total / count
     if granularity == "object":
         return _first_of_highest(values), means
-    # Image means by differences of running sums: deterministic, where a scattered sum of floats is not on CUDA.
     rows = torch.arange(values.shape[1], device=values.device)
     image = torch.searchsorted(gt_offsets.contiguous(), rows, right=True) - 1  # (G,)
-    same_image = (image.unsqueeze(0) == torch.arange(gt_offsets.shape[0] - 1, device=values.device).unsqueeze(1)).to(
-        values.dtype
-    )  # (B, G)
-    of_image = values.nan_to_num(nan=0.0) @ same_image.T / (defined.to(values.dtype) @ same_image.T)  # (K, B)
+    of_image = torch.ops.colad.indicator_means(values, gt_offsets)  # (K, B), each in row order: equal networks tie
     return _first_of_highest(of_image)[image], means
 
 
@@ -186,9 +191,15 @@ def _teacher_of_levels(statistics: Sequence[CostStatistics]) -> tuple[Tensor, Te
     """``(G, L)`` the network that assigns each object and level, -1 without candidates, and indicators ``(K, G,
     L)``."""
     values = torch.stack([_std_over_mean(s) for s in statistics])
-    # Several samples: the last of the highest (the official code prefers the teacher, who comes second). One: the first
-    # of the lowest.
-    last_of_highest = values.shape[0] - 1 - _first_of_highest(values.flip(0))
+    # Several samples: the last of the highest (the official code prefers the teacher, who comes second), compared one
+    # after the other as there: next to an undefined indicator the earlier network stays, if it has samples (its costs
+    # may be NaN). One: the first of the lowest.
+    highest, samples = values[0], statistics[0].count
+    last_of_highest = torch.zeros_like(samples)
+    for k in range(1, values.shape[0]):
+        wins = (values[k] >= highest) | ((samples < 2) & (statistics[k].count > 1))
+        highest, samples = torch.where(wins, values[k], highest), torch.where(wins, statistics[k].count, samples)
+        last_of_highest = torch.where(wins, k, last_of_highest)
     first_of_lowest = _first_of_highest(-torch.stack([s.mean for s in statistics]))
     counts = torch.stack([s.count for s in statistics]).amax(0)
     teacher = torch.where(counts > 1, last_of_highest, first_of_lowest)

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from colad_ops.devices import check_same_device
 from colad_ops.ops import losses
+from colad_ops.ops.once import register_once
 
 
 def focal_kl_loss(
@@ -67,11 +69,13 @@ def focal_kl_loss(
 
 @torch.library.register_fake("colad::focal_kl_loss")
 def _(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, sum):
+    check_same_device(student_logits=student_logits, teacher=teacher, weight=weight)
     return losses.loss_fake(student_logits, sum)
 
 
 @torch.library.register_fake("colad::focal_kl_loss_backward")
 def _(grad, student_logits, teacher, weight, gamma, teacher_is_logits, smooth):
+    check_same_device(student_logits=student_logits, teacher=teacher, weight=weight, grad=grad)
     return torch.empty_like(student_logits)
 
 
@@ -93,6 +97,7 @@ def _backward(ctx, grad: Tensor):
 
 
 torch.library.register_autograd("colad::focal_kl_loss", _backward, setup_context=_save)
+register_once("focal_kl_loss")
 
 
 def focal_kl_loss_reference(

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from colad_ops import debug
+from colad_ops.devices import check_same_device
 from colad_ops.ops import losses
+from colad_ops.ops.once import register_once
 
 
 def sigmoid_focal_loss(
@@ -43,13 +45,13 @@ def sigmoid_focal_loss(
         RuntimeError: wrong shape, dtype, device or option.
     """
     losses.check_reduction(reduction, avg_factor)
-    if debug.checks_data(logits):
-        debug.check_range("labels", labels, -2, logits.shape[-1])
     weight = losses.check_weight(weight, logits)
     flat_weight = losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == logits.dim() else 0)
     result = torch.ops.colad.sigmoid_focal_loss(
         losses.at_most_3d(logits, 1), losses.at_most_3d(labels, 0), flat_weight, alpha, gamma, reduction != "none"
     )
+    if debug.checks_data(logits):
+        debug.check_range("labels", labels, -2, logits.shape[-1])
     return (
         result.view(logits.shape)
         if reduction == "none"
@@ -59,11 +61,13 @@ def sigmoid_focal_loss(
 
 @torch.library.register_fake("colad::sigmoid_focal_loss")
 def _(logits, labels, weight, alpha, gamma, sum):
+    check_same_device(logits=logits, labels=labels, weight=weight)
     return losses.loss_fake(logits, sum)
 
 
 @torch.library.register_fake("colad::sigmoid_focal_loss_backward")
 def _(grad, logits, labels, weight, alpha, gamma):
+    check_same_device(logits=logits, labels=labels, weight=weight, grad=grad)
     return torch.empty_like(logits)
 
 
@@ -84,6 +88,7 @@ def _backward(ctx, grad: Tensor):
 
 
 torch.library.register_autograd("colad::sigmoid_focal_loss", _backward, setup_context=_save)
+register_once("sigmoid_focal_loss")
 
 
 def sigmoid_focal_loss_reference(

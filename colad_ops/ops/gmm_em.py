@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from colad_ops import debug
+from colad_ops.devices import check_same_device
 
 COVARIANCES = ("full", "diag", "spherical", "tied")
 
@@ -64,15 +65,17 @@ def gmm_em(
         values: ``(N,)`` float, the segments one after the other, any order within; or padded ``(G, N)`` with
             ``counts``.
         offsets: ``(G + 1,)`` int64: segment ``g`` is ``values[offsets[g]:offsets[g + 1]]``. On the CPU offsets outside
-            the values raise; on CUDA they are cut to the values there are.
+            the values, or that do not ascend, raise; on CUDA they are cut to the values there are. Values of no
+            segment get label -1 and NaN.
         counts: ``(G,)`` int64, with padded values: row ``g`` holds ``counts[g]`` values. Padding gets label -1 and NaN.
         covariance: ``"full"``, ``"diag"``, ``"spherical"`` (the same in one dimension) or ``"tied"`` (one variance
             shared).
+        max_iter: 1 to 1000000; with ``tol=0`` every fit runs to it, since no change is less than 0.
 
     Returns:
         :class:`GaussianMixture2`, computed in float64 whatever the input. A segment of 0 values has NaN parameters; of
-        1 or of equal values both means equal, weights 0.5 and label 0; one that holds NaN or infinity has NaN
-        parameters and label 0.
+        1 or of equal values both means equal, weights 0.5 and label 0; one that holds NaN or infinity, or values whose
+        squares overflow float64, has NaN parameters and label 0.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
@@ -85,6 +88,9 @@ def gmm_em(
             raise RuntimeError(
                 f"values should have shape (G, N) with counts (G,), got {tuple(values.shape)}, {tuple(counts.shape)}"
             )
+        if counts.dtype != torch.int64:
+            raise RuntimeError(f"counts should have dtype int64, got {counts.dtype}")
+        check_same_device(values=values, counts=counts)
         if debug.checks_data(values) or (values.device.type == "cpu" and not torch.compiler.is_compiling()):
             debug.check_range("counts", counts, 0, values.shape[1])
         starts = torch.arange(values.shape[0], device=values.device) * values.shape[1]
@@ -92,8 +98,9 @@ def gmm_em(
     else:
         if offsets.dim() != 1 or offsets.shape[0] < 1:
             raise RuntimeError(f"offsets should have shape (G + 1,), got {tuple(offsets.shape)}")
-        if debug.checks_data(values):
-            debug.check_offsets("offsets", offsets, values.shape[0])
+        if offsets.dtype != torch.int64:
+            raise RuntimeError(f"offsets should have dtype int64, got {offsets.dtype}")
+        check_same_device(values=values, offsets=offsets)
         starts, ends = offsets[:-1], offsets[1:]
     mixture = torch.ops.colad.gmm_em(
         values.detach().reshape(-1) if counts is not None else values.detach(),
@@ -104,6 +111,8 @@ def gmm_em(
         tol,
         reg_covar,
     )
+    if counts is None and debug.checks_data(values):
+        debug.check_offsets("offsets", offsets, values.shape[0])
     if counts is not None:
         weights, means, variances, *of_values, n_iter, converged = mixture
         mixture = (weights, means, variances, *(x.view(values.shape) for x in of_values), n_iter, converged)
@@ -112,6 +121,7 @@ def gmm_em(
 
 @torch.library.register_fake("colad::gmm_em")
 def _(values, starts, ends, tied, max_iter, tol, reg_covar):
+    check_same_device(values=values, starts=starts, ends=ends)
     pair = (starts.shape[0], 2)
     double = {"dtype": torch.float64}
     return (

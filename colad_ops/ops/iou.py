@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from colad_ops.devices import check_same_device
+from colad_ops.ops.once import register_once
+
 MODES = ("iou", "iof", "giou", "diou", "ciou")
 
 
@@ -22,8 +25,10 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
 
     Returns:
         ``(..., N, M)`` in the dtype of the boxes. A union (or first area) of 0 gives 0; an enclosing box of area 0
-        gives ``giou = iou``. A NaN coordinate gives NaN. Differentiable in both arguments; where two
+        gives ``giou = iou``. A NaN coordinate gives NaN. Differentiable once, in both arguments; where two
         corners tie the derivative is shared in halves, and a box of width or height exactly 0 still has one.
+        Where an area overflows the type computed in (sides over 1e19 pixels in float32, infinite coordinates), ``iou``
+        and ``iof`` are 0, 1 or NaN, whichever the overflowed areas give; the other modes may be infinite too.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or mode.
@@ -45,23 +50,34 @@ def aligned_box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor
 
 def _broadcast_leading(boxes1: Tensor, boxes2: Tensor, own: int) -> tuple[Tensor, Tensor]:
     """Broadcasts all but the last ``own`` dimensions, which the operator checks."""
-    leading = torch.broadcast_shapes(boxes1.shape[:-own], boxes2.shape[:-own])
+    if min(boxes1.dim(), boxes2.dim()) < own:
+        return boxes1, boxes2
+    try:
+        leading = torch.broadcast_shapes(boxes1.shape[:-own], boxes2.shape[:-own])
+    except RuntimeError:
+        raise RuntimeError(
+            "boxes1 and boxes2 should broadcast in their leading dimensions, got "
+            f"{tuple(boxes1.shape)} and {tuple(boxes2.shape)}"
+        ) from None
     return boxes1.expand(leading + boxes1.shape[-own:]), boxes2.expand(leading + boxes2.shape[-own:])
 
 
 @torch.library.register_fake("colad::box_iou")
 def _(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+    check_same_device(boxes1=boxes1, boxes2=boxes2)
     return boxes1.new_empty((*boxes1.shape[:-1], boxes2.shape[-2]))
 
 
 @torch.library.register_fake("colad::aligned_box_iou")
 def _(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+    check_same_device(boxes1=boxes1, boxes2=boxes2)
     return boxes1.new_empty(boxes1.shape[:-1])
 
 
 @torch.library.register_fake("colad::box_iou_backward")
 @torch.library.register_fake("colad::aligned_box_iou_backward")
 def _(grad: Tensor, boxes1: Tensor, boxes2: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+    check_same_device(boxes1=boxes1, boxes2=boxes2, grad=grad)
     return boxes1.new_empty(boxes1.shape), boxes2.new_empty(boxes2.shape)
 
 
@@ -76,6 +92,7 @@ def _register_backward(name: str) -> None:
         return grad1, grad2, None
 
     torch.library.register_autograd(f"colad::{name}", backward, setup_context=_save)
+    register_once(name)
 
 
 _register_backward("box_iou")

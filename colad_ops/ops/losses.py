@@ -13,14 +13,16 @@ def check_reduction(reduction: str, avg_factor: Tensor | float | None) -> None:
         raise RuntimeError(f"reduction should be none, sum or mean, got {reduction}")
     if avg_factor is not None and reduction == "none":
         raise RuntimeError(f"avg_factor should go with reduction sum or mean, got it with {reduction}")
+    if isinstance(avg_factor, Tensor) and avg_factor.dim() != 0:
+        raise RuntimeError(f"avg_factor should be a number or a scalar tensor, got shape {tuple(avg_factor.shape)}")
 
 
 def at_most_3d(tensor: Tensor | None, last: int) -> Tensor | None:
-    """Flattens leading dimensions until ``last`` + 2 are left at most; the kernels read up to 3 dimensions of any
-    strides."""
+    """Flattens the dimensions between the first and the ``last`` ones, so that the kernels' 3 of any strides are left;
+    a view also of an NCHW map seen as (B, H, W, C)."""
     if tensor is None or tensor.dim() <= 2 + last:
         return tensor
-    return tensor.flatten(0, tensor.dim() - 2 - last)
+    return tensor.flatten(1, tensor.dim() - 1 - last)
 
 
 def check_weight(weight: Tensor | None, logits: Tensor) -> Tensor | None:
@@ -31,13 +33,18 @@ def check_weight(weight: Tensor | None, logits: Tensor) -> Tensor | None:
         raise RuntimeError(
             f"weight should have shape {tuple(logits.shape)} or {tuple(logits.shape[:-1])}, got {tuple(weight.shape)}"
         )
+    if weight.is_complex():
+        raise RuntimeError(f"weight should be real, got {weight.dtype}")
     return weight.detach().to(torch.float64 if logits.dtype == torch.float64 else torch.float32)
 
 
 def reduce(total: Tensor, count: int, reduction: str, avg_factor: Tensor | float | None) -> Tensor:
-    """From the sum: divided by ``avg_factor`` clamped at 1 where given, else by the number of elements for a mean."""
+    """From the sum: divided by ``avg_factor`` clamped at 1 where given, else by the number of elements for a mean.
+    A NaN ``avg_factor`` gives NaN."""
+    if isinstance(avg_factor, Tensor):
+        return total / avg_factor.detach().clamp(min=1).to(total.dtype)
     if avg_factor is not None:
-        return total / avg_factor.clamp(min=1) if isinstance(avg_factor, Tensor) else total / max(avg_factor, 1)
+        return total / max(avg_factor, 1)
     return total / max(count, 1) if reduction == "mean" else total
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from colad_ops import debug
+from colad_ops.devices import check_same_device
 from colad_ops.ops.iou import box_iou_reference
 
 
@@ -62,20 +63,20 @@ def match_anchors(
             (maskrcnn-benchmark and the codes built on it). For anchors, objects and ignore boxes alike.
 
     Returns:
-        :class:`Match`. A NaN anchor or box matches nothing.
+        :class:`Match`, without a gradient. A NaN anchor or box matches nothing. So does one whose area overflows the
+        type computed in (sides over 1e19 pixels in float32, infinite coordinates), unless ``iou_threshold <= 0``; an
+        ignore box of that size still ignores the anchors inside.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
     """
-    if debug.checks_data(anchors):
-        debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
-    return Match(
+    match = Match(
         *torch.ops.colad.match_anchors(
-            anchors,
-            gt_boxes,
+            anchors.detach(),
+            gt_boxes.detach(),
             gt_offsets,
             valid,
-            ignore_boxes,
+            None if ignore_boxes is None else ignore_boxes.detach(),
             ignore_offsets,
             iou_threshold,
             low_quality,
@@ -84,6 +85,11 @@ def match_anchors(
             inclusive_corners,
         )
     )
+    if debug.checks_data(anchors):
+        debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
+        if ignore_boxes is not None:
+            debug.check_offsets("ignore_offsets", ignore_offsets, ignore_boxes.shape[0])
+    return match
 
 
 @torch.library.register_fake("colad::match_anchors")
@@ -100,6 +106,14 @@ def _(
     claim_zero_overlap,
     inclusive_corners=False,
 ):
+    check_same_device(
+        anchors=anchors,
+        gt_boxes=gt_boxes,
+        gt_offsets=gt_offsets,
+        valid=valid,
+        ignore_boxes=ignore_boxes,
+        ignore_offsets=ignore_offsets,
+    )
     shape = (gt_offsets.shape[0] - 1, anchors.shape[0])
     return anchors.new_empty(shape, dtype=torch.int64), anchors.new_empty(shape)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from colad_ops import debug
+from colad_ops.devices import check_same_device
 from colad_ops.ops.iou import box_iou_reference
 
 
@@ -19,27 +20,28 @@ def batched_nms(
 
     Args:
         boxes: ``(N, 4)`` xyxy pixels, float.
-        scores: ``(N,)`` any real dtype.
+        scores: ``(N,)`` any real dtype; NaN counts as the highest, as when torch sorts.
         labels: ``(N,)`` int64, any values.
         image_offsets: ``(B + 1,)`` int64: boxes ``image_offsets[b]:image_offsets[b + 1]`` are image ``b``'s; without it
             all are of one image.
 
     Returns:
         ``(K,)`` int64 rows by descending score, ties by the lower row. Its size depends on the data, so on a device
-        this one operator waits for it.
+        this one operator waits for it. A NaN box stays and suppresses none.
 
     Raises:
-        RuntimeError: wrong shape, dtype or device.
+        RuntimeError: wrong shape, dtype or device; on the CPU (on CUDA with :func:`colad_ops.set_debug`) offsets that
+            do not ascend from 0 to N.
     """
-    if scores.shape != boxes.shape[:1]:
-        raise RuntimeError(f"scores should have shape ({boxes.shape[0]},), one a box, got {tuple(scores.shape)}")
+    check_scores(scores, boxes, "(N, 4)")
+    check_same_device(boxes=boxes, scores=scores, labels=labels, image_offsets=image_offsets)
     if labels.shape != boxes.shape[:1]:
         raise RuntimeError(f"labels should have shape ({boxes.shape[0]},), one a box, got {tuple(labels.shape)}")
     by_score = torch.argsort(scores, descending=True, stable=True)
     groups = by_score[torch.argsort(labels[by_score], stable=True)]  # rows by label, then score
     images = torch.zeros_like(labels)
     if image_offsets is not None:
-        if boxes.device.type == "cpu" or debug.checks_data(boxes):
+        if debug.checks_data(boxes) or (boxes.device.type == "cpu" and not torch.compiler.is_compiling()):
             debug.check_offsets("image_offsets", image_offsets, boxes.shape[0])
         rows = torch.arange(boxes.shape[0], device=boxes.device)
         images = torch.searchsorted(image_offsets.contiguous(), rows, right=True)
@@ -49,8 +51,19 @@ def batched_nms(
     return by_score[keep[by_score]]
 
 
+def check_scores(scores: Tensor, boxes: Tensor, shape_of_boxes: str) -> None:
+    """What must hold before ``scores`` can sort ``boxes``."""
+    if boxes.dim() != 2 or boxes.shape[1] != 4:
+        raise RuntimeError(f"boxes should have shape {shape_of_boxes}, got {tuple(boxes.shape)}")
+    if scores.shape != boxes.shape[:1]:
+        raise RuntimeError(f"scores should have shape ({boxes.shape[0]},), one a box, got {tuple(scores.shape)}")
+    if scores.is_complex():
+        raise RuntimeError(f"scores should be real, got {scores.dtype}")
+
+
 @torch.library.register_fake("colad::nms_keep")
 def _(boxes, labels, images, iou_threshold):
+    check_same_device(boxes=boxes, labels=labels, images=images)
     return boxes.new_empty(boxes.shape[:1], dtype=torch.bool)
 
 
@@ -59,7 +72,6 @@ def batched_nms_reference(
 ) -> Tensor:
     """The twin of :func:`batched_nms`: box by box."""
     compute = torch.float64 if boxes.dtype == torch.float64 else torch.float32
-    threshold = torch.tensor(iou_threshold, dtype=compute)
     offsets = [0, boxes.shape[0]] if image_offsets is None else image_offsets.tolist()
     image = torch.zeros_like(labels)
     for b in range(len(offsets) - 1):
@@ -68,6 +80,6 @@ def batched_nms_reference(
     for row in torch.argsort(scores, descending=True, stable=True).tolist():
         rivals = [k for k in keep if labels[k] == labels[row] and image[k] == image[row]]
         iou = box_iou_reference(boxes[rivals].to(compute), boxes[row : row + 1].to(compute))
-        if not (iou > threshold).any():
+        if not (iou.double() > iou_threshold).any():
             keep.append(row)
     return torch.tensor(keep, dtype=torch.int64, device=boxes.device)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from colad_ops import debug
+from colad_ops.devices import check_same_device
 from colad_ops.ops.iou import box_iou_reference
+from colad_ops.ops.nms import check_scores
 
 
 class VotedBoxes(NamedTuple):
@@ -37,7 +39,7 @@ def score_voting(
 
     Each box becomes the mean of ``all_boxes`` whose score for its class is above ``score_threshold`` and whose IoU with
     it is above ``iou_threshold``, weighted by ``score * exp(-(1 - IoU)^2 / sigma)``. A box without voters stays as it
-    is.
+    is. A NaN box does not vote, nor one of NaN or infinite score.
 
     Args:
         boxes, scores, labels: ``(K, 4)`` xyxy pixels float, ``(K,)``, ``(K,)`` int64 in ``0..C-1``: what NMS kept.
@@ -51,19 +53,20 @@ def score_voting(
         RuntimeError: wrong shape, dtype, device or option; on the CPU (on CUDA with :func:`colad_ops.set_debug`) a
         label out of range, whose box otherwise has no voters.
     """
-    if scores.shape != boxes.shape[:1]:
-        raise RuntimeError(f"scores should have shape ({boxes.shape[0]},), one a box, got {tuple(scores.shape)}")
-    if debug.checks_data(boxes):
-        debug.check_range("labels", labels, 0, all_scores.shape[1] - 1)
+    check_scores(scores, boxes, "(K, 4)")
+    check_same_device(boxes=boxes, scores=scores)
     voted = torch.ops.colad.score_voting(
         boxes.detach(), labels, all_boxes.detach(), all_scores.detach(), sigma, iou_threshold, score_threshold
     )
+    if debug.checks_data(boxes):
+        debug.check_range("labels", labels, 0, all_scores.shape[1] - 1)
     order = torch.argsort(scores, descending=True, stable=True)
     return VotedBoxes(voted[order], scores[order], labels[order])
 
 
 @torch.library.register_fake("colad::score_voting")
 def _(boxes, labels, all_boxes, all_scores, sigma, iou_threshold, score_threshold):
+    check_same_device(boxes=boxes, labels=labels, all_boxes=all_boxes, all_scores=all_scores)
     return boxes.new_empty(boxes.shape)
 
 
@@ -83,7 +86,8 @@ def score_voting_reference(
     kept, voters = boxes.to(compute), all_boxes.to(compute)
     score = all_scores.to(compute)[:, labels].T  # (K, N)
     iou = box_iou_reference(kept, voters)
-    votes = (score > torch.tensor(score_threshold, dtype=compute)) & (iou > torch.tensor(iou_threshold, dtype=compute))
+    votes = (score > torch.tensor(score_threshold, dtype=compute)) & score.isfinite()
+    votes &= iou > torch.tensor(iou_threshold, dtype=compute)
     weight = torch.where(votes, score * torch.exp(-((1 - iou) ** 2) / sigma), 0)
     total = weight.sum(1, keepdim=True)
     voted = torch.where(total > 0, weight @ voters.nan_to_num() / total, kept)

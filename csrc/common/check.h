@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "common/host_device.h"
+
 namespace colad {
 
 using torch::headeronly::ScalarType;
@@ -47,12 +49,28 @@ inline bool is_floating(ScalarType type) {
          type == ScalarType::BFloat16;
 }
 
+// None for an argument that is not optional arrives as an undefined tensor, whose sizes say nothing.
+inline void check_given(const Tensor& tensor, const char* name) {
+  check(tensor.defined(), name, " should be a tensor, got None");
+}
+
+// NaN compares false with everything: as an option it would be taken and decide nothing.
+inline void check_number(double value, const char* name) {
+  check(value == value, name, " should be a number, got ", value);
+}
+
+inline void check_finite(double value, const char* name) {
+  check(is_finite(value), name, " should be finite, got ", value);
+}
+
 inline void check_floating(const Tensor& tensor, const char* name) {
+  check_given(tensor, name);
   check(is_floating(tensor.scalar_type()), name, " should be float32, float64, float16 or bfloat16, got ",
         dtype_name(tensor.scalar_type()));
 }
 
 inline void check_dtype(const Tensor& tensor, const char* name, ScalarType type) {
+  check_given(tensor, name);
   check(tensor.scalar_type() == type, name, " should have dtype ", dtype_name(type), ", got ",
         dtype_name(tensor.scalar_type()));
 }
@@ -72,6 +90,7 @@ inline void check_same_device(const Tensor& tensor, const char* name, const Tens
 // A size of -1 in `expected` accepts any; `shape` is how the sentence writes it, e.g. "(G, 4)".
 inline void check_shape(const Tensor& tensor, const char* name, const std::vector<int64_t>& expected,
                         const char* shape) {
+  check_given(tensor, name);
   bool same = tensor.dim() == static_cast<int64_t>(expected.size());
   for (size_t d = 0; same && d < expected.size(); ++d) {
     same = expected[d] < 0 || tensor.size(static_cast<int64_t>(d)) == expected[d];
@@ -79,12 +98,14 @@ inline void check_shape(const Tensor& tensor, const char* name, const std::vecto
   check(same, name, " should have shape ", shape, ", got ", shape_of(tensor));
 }
 
-// Ragged offsets: (segments + 1,) int64, on the device of `other`. Returns the number of segments.
-inline int64_t check_offsets(const Tensor& offsets, const char* name, const Tensor& other, const char* other_name) {
+// Ragged offsets of `rows`: (segments + 1,) int64, on the device of `other`. Returns the number of segments.
+inline int64_t check_offsets(const Tensor& offsets, const char* name, int64_t rows, const Tensor& other,
+                             const char* other_name) {
   check_dtype(offsets, name, ScalarType::Long);
   check(offsets.dim() == 1 && offsets.size(0) >= 1, name, " should have shape (segments + 1,), got ",
         shape_of(offsets));
   check_same_device(offsets, name, other, other_name);
+  check(offsets.size(0) > 1 || rows == 0, name, " should end at the number of rows ", rows, ", got no segment");
   return offsets.size(0) - 1;
 }
 

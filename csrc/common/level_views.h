@@ -58,7 +58,8 @@ inline LevelViews check_levels(const std::vector<Tensor>& levels, const char* na
     check_same_dtype(level, name, levels[0], "its first level");
     check_same_device(level, name, other, other_name);
     check(level.dim() == 3 && level.size(0) == images && level.size(2) == channels, name, " level ", l,
-          " should have shape (", images, ", anchors of the level, ", channels, "), got ", shape_of(level));
+          " should have shape (", images, ", anchors of the level, ", channels < 0 ? "C" : std::to_string(channels),
+          "), got ", shape_of(level));
     views.level[l] = {level.data_ptr(), first, level.stride(0), level.stride(1), level.stride(2)};
     first += level.size(1);
   }

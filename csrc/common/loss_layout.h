@@ -87,7 +87,10 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
   LossParams& q = call.params;
   if (grad != nullptr) {
     const bool scalar = grad->dim() == 0;
-    check(scalar || grad->dim() == d, "grad should be a scalar or have the shape of ", name, ", got ", shape_of(*grad));
+    if (!scalar) {
+      check_shape(*grad, "grad", {sizes.begin(), sizes.end()}, "() or that of the logits");
+    }
+    check_same_device(*grad, "grad", input, name);
     check_dtype(*grad, "grad", scalar ? sum_dtype : input.scalar_type());
     q.grad = scalar ? Strided{grad->data_ptr()} : strided(*grad);
   }

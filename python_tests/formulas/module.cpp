@@ -43,7 +43,7 @@ void define_of_type(py::module_ m) {
                            db);
           return k < 4 ? coordinate(da, k) : coordinate(db, k - 4);
         }));
-  m.def("suppresses", py::vectorize([](T ax1, T ay1, T ax2, T ay2, T bx1, T by1, T bx2, T by2, T threshold) {
+  m.def("suppresses", py::vectorize([](T ax1, T ay1, T ax2, T ay2, T bx1, T by1, T bx2, T by2, double threshold) {
           return suppresses(Box<T>{ax1, ay1, ax2, ay2}, Box<T>{bx1, by1, bx2, by2}, threshold);
         }));
   m.def("ties_best", py::vectorize([](T iou, T best, bool claim_zero) { return ties_best(iou, best, claim_zero); }));

@@ -6,6 +6,7 @@
 
 #include "common/allocate.h"
 #include "common/level_views.h"
+#include "common/ragged.h"
 #include "ops/assign/assign_math.h"
 #include "ops/gmm_em/gmm_em.h"
 
@@ -55,7 +56,8 @@ inline CandidateParams candidate_contract(const Tensor& cost, const Tensor& matc
   check_shape(matched, "matched", {p.images, p.anchor_count}, "(B, A), as cost");
   check_dtype(matched, "matched", ScalarType::Long);
   check_same_device(matched, "matched", cost, "cost");
-  const int64_t images = check_offsets(gt_offsets, "gt_offsets", cost, "cost");
+  check(objects >= 0, "num_objects should be >= 0, got ", objects);
+  const int64_t images = check_offsets(gt_offsets, "gt_offsets", objects, cost, "cost");
   check(images == p.images, "gt_offsets should have one row an image and one more, ", p.images + 1, ", got ",
         images + 1);
   check(level_sizes.size() >= 1 && level_sizes.size() <= kMaxLevels, "level_sizes should have 1 to ", kMaxLevels,
@@ -65,11 +67,17 @@ inline CandidateParams candidate_contract(const Tensor& cost, const Tensor& matc
   p.levels = static_cast<int>(level_sizes.size());
   for (int l = 0; l < p.levels; ++l) {
     check(level_sizes[l] >= 0, "level_sizes should be >= 0, got ", level_sizes[l], " at level ", l);
+    check(level_sizes[l] <= p.anchor_count - p.level_begin[l], "level_sizes should sum to the number of anchors ",
+          p.anchor_count, ", got more, with ", level_sizes[l], " at level ", l);
     p.level_begin[l + 1] = p.level_begin[l] + level_sizes[l];
   }
   check(p.level_begin[p.levels] == p.anchor_count, "level_sizes should sum to the number of anchors ", p.anchor_count,
         ", got ", p.level_begin[p.levels]);
   p.objects = objects;
+  if (gt_offsets.is_cpu()) {  // before anything of that many objects is allocated
+    const Tensor offsets = as_contiguous(gt_offsets);
+    check_offsets_ascend(static_cast<const int64_t*>(offsets.data_ptr()), p.images, objects, "gt_offsets");
+  }
   return p;
 }
 
@@ -169,6 +177,49 @@ inline StatisticsCall statistics_contract(const Tensor& cost, const Tensor& matc
   call.params.mean = static_cast<double*>(call.mean.data_ptr());
   call.params.std = static_cast<double*>(call.std.data_ptr());
   return call;
+}
+
+struct IndicatorParams {
+  const double* values;  // (networks, objects), NaN where undefined
+  const int64_t* gt_offsets;
+  double* means;  // (networks, images)
+  int64_t networks, images, objects;
+};
+
+struct IndicatorCall {
+  Tensor values, gt_offsets, means;
+  IndicatorParams params;
+};
+
+inline IndicatorCall indicator_contract(const Tensor& values, const Tensor& gt_offsets) {
+  check_shape(values, "values", {-1, -1}, "(K, G)");
+  check_dtype(values, "values", ScalarType::Double);
+  const int64_t images = check_offsets(gt_offsets, "gt_offsets", values.size(1), values, "values");
+  IndicatorCall call{
+      as_contiguous(values), as_contiguous(gt_offsets), new_tensor(values, {values.size(0), images}), {}};
+  call.params = {static_cast<const double*>(call.values.data_ptr()),
+                 static_cast<const int64_t*>(call.gt_offsets.data_ptr()),
+                 static_cast<double*>(call.means.data_ptr()),
+                 values.size(0),
+                 images,
+                 values.size(1)};
+  return call;
+}
+
+// Mean over the image's objects where defined, in row order: the same bits in whatever batch; `i` runs over networks x
+// images.
+COLAD_HD void write_indicator_mean(const IndicatorParams& p, int64_t i) {
+  const Rows rows = rows_of_image(p.gt_offsets, i % p.images, p.objects);
+  double sum = 0.0;
+  int64_t count = 0;
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const double value = p.values[i / p.images * p.objects + row];
+    if (value == value) {
+      sum += value;
+      ++count;
+    }
+  }
+  p.means[i] = mean_of(sum, count);
 }
 
 // What an anchor becomes before any object claims it as positive.

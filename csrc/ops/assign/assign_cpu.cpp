@@ -12,7 +12,6 @@ namespace {
 constexpr int64_t kAnchorsAThread = 1 << 13;  // with its objects' fits, over 100 us of work
 
 void check_data(const CandidateParams& p) {
-  check_offsets_ascend(p.gt_offsets, p.images, p.objects, "gt_offsets");
   for (int64_t image = 0; image < p.images; ++image) {
     for (int64_t anchor = 0; anchor < p.anchor_count; ++anchor) {
       const int64_t row = p.matched[image * p.anchor_count + anchor];
@@ -86,7 +85,7 @@ void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* ke
   for_each_level(p.candidates, keys, keys + count, [&](int, uint64_t* begin, uint64_t* end) {
     const int64_t kept = std::min<int64_t>(p.topk, end - begin);
     std::nth_element(begin, begin + kept, end);
-    samples_end = std::copy(begin, begin + kept, samples_end);
+    samples_end = samples_end == begin ? begin + kept : std::copy(begin, begin + kept, samples_end);
   });
   std::sort(keys, samples_end);
   const int64_t samples = samples_end - keys;
@@ -160,10 +159,21 @@ std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& cost, const Ten
   return {call.count, call.mean, call.std};
 }
 
+Tensor indicator_means(const Tensor& values, const Tensor& gt_offsets) {
+  const IndicatorCall call = indicator_contract(values, gt_offsets);
+  const IndicatorParams& p = call.params;
+  check_offsets_ascend(p.gt_offsets, p.images, p.objects, "gt_offsets");
+  for (int64_t i = 0; i < p.networks * p.images; ++i) {
+    write_indicator_mean(p, i);
+  }
+  return call.means;
+}
+
 }  // namespace
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
   m.impl("split_candidates", TORCH_BOX(&colad::split_candidates));
   m.impl("cost_statistics", TORCH_BOX(&colad::cost_statistics));
+  m.impl("indicator_means", TORCH_BOX(&colad::indicator_means));
 }

@@ -208,10 +208,27 @@ std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& cost, const Ten
   return {call.count, call.mean, call.std};
 }
 
+__global__ void indicator_means_kernel(IndicatorParams p) {
+  for (int64_t i = thread_index(); i < p.networks * p.images; i += thread_count()) {
+    write_indicator_mean(p, i);
+  }
+}
+
+Tensor indicator_means(const Tensor& values, const Tensor& gt_offsets) {
+  const IndicatorCall call = indicator_contract(values, gt_offsets);
+  const int64_t work = call.params.networks * call.params.images;
+  if (work > 0) {
+    const CudaScope scope(values);
+    launch(indicator_means_kernel, grid_for(work, kWarp), kWarp, 0, scope.stream(), call.params);
+  }
+  return call.means;
+}
+
 }  // namespace
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
   m.impl("split_candidates", TORCH_BOX(&colad::split_candidates));
   m.impl("cost_statistics", TORCH_BOX(&colad::cost_statistics));
+  m.impl("indicator_means", TORCH_BOX(&colad::indicator_means));
 }

@@ -1,4 +1,4 @@
-// From an object's fitted mixture to its positives (SPEC: split), and the statistics of its costs. Torch-free.
+// From an object's fitted mixture to its positives by the chosen split, and the statistics of its costs. Torch-free.
 #pragma once
 
 #include <limits>
@@ -32,9 +32,12 @@ COLAD_HD Peak better_peak(Peak a, Peak b) {
   if (a.position < 0 || b.position < 0) {
     return a.position < 0 ? b : a;
   }
-  const bool b_wins =
-      b.log_likelihood > a.log_likelihood || (b.log_likelihood == a.log_likelihood && b.position < a.position);
-  return b_wins ? b : a;
+  // NaN (a mixture without a density: reg_covar = 0 and equal values) loses to any likelihood.
+  const bool a_nan = a.log_likelihood != a.log_likelihood, b_nan = b.log_likelihood != b.log_likelihood;
+  if (a_nan || b_nan || a.log_likelihood == b.log_likelihood) {
+    return a_nan != b_nan ? (a_nan ? b : a) : (b.position < a.position ? b : a);
+  }
+  return b.log_likelihood > a.log_likelihood ? b : a;
 }
 
 enum class Fate { background, positive, ignored };

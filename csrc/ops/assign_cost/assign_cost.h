@@ -46,7 +46,10 @@ inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, co
   check_shape(gt_labels, "gt_labels", {p.objects}, "(G,), one a row of gt_boxes");
   check_dtype(gt_labels, "gt_labels", ScalarType::Long);
   check_same_device(gt_labels, "gt_labels", matched, "matched");
+  check(alpha <= 1, "alpha should be <= 1 (negative: no weighting by class), got ", alpha);
   check(gamma >= 0, "gamma should be >= 0, got ", gamma);
+  check_finite(gamma, "gamma");
+  check_finite(box_weight, "box_weight");
   p.gt_dtype = gt_boxes.scalar_type();
   p.options = {{static_cast<float>(alpha), static_cast<float>(gamma)},
                static_cast<float>(box_weight),

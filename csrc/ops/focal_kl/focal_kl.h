@@ -17,12 +17,15 @@ struct FocalKlCall {
 inline FocalKlCall focal_kl_contract(const Tensor& student_logits, const Tensor& teacher,
                                      const std::optional<Tensor>& weight, double gamma, bool teacher_is_logits,
                                      double smooth, const Tensor* grad, bool sum) {
+  check(student_logits.dim() >= 1, "student_logits should have shape (..., C), got ", shape_of(student_logits));
   const auto sizes = student_logits.sizes();
   check_shape(teacher, "teacher", {sizes.begin(), sizes.end()}, "of student_logits");
   check_same_dtype(teacher, "teacher", student_logits, "student_logits");
   check_same_device(teacher, "teacher", student_logits, "student_logits");
   check(gamma >= 0, "gamma should be >= 0, got ", gamma);
+  check_finite(gamma, "gamma");
   check(smooth >= 0, "smooth should be >= 0, got ", smooth);
+  check_finite(smooth, "smooth");
   return {loss_contract(student_logits, "student_logits", weight, grad, sum), strided(teacher), gamma, smooth,
           teacher_is_logits};
 }

@@ -23,6 +23,7 @@ inline FocalLossCall focal_loss_contract(const Tensor& logits, const Tensor& lab
   check_same_device(labels, "labels", logits, "logits");
   check(alpha <= 1, "alpha should be <= 1 (negative: no weighting by class), got ", alpha);
   check(gamma >= 0, "gamma should be >= 0, got ", gamma);
+  check_finite(gamma, "gamma");
   return {loss_contract(logits, "logits", weight, grad, sum), strided_rows(labels), alpha, gamma};
 }
 

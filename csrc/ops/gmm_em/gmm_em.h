@@ -35,10 +35,15 @@ struct GmmEmCall {
   }
 };
 
+// With tol = 0 every fit runs to max_iter: a bound within which that still ends.
+constexpr int64_t kMostIterations = 1000000;
+
 inline EmOptions em_options(int64_t max_iter, double tol, double reg_covar, bool tied) {
   check(max_iter >= 1, "max_iter should be >= 1, got ", max_iter);
+  check(max_iter <= kMostIterations, "max_iter should be <= ", kMostIterations, ", got ", max_iter);
   check(tol >= 0, "tol should be >= 0, got ", tol);
   check(reg_covar >= 0, "reg_covar should be >= 0, got ", reg_covar);
+  check_finite(reg_covar, "reg_covar");
   return {max_iter, tol, reg_covar, tied};
 }
 

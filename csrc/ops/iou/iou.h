@@ -93,6 +93,7 @@ inline IouCall iou_contract(const Tensor& boxes1, const Tensor& boxes2, std::str
   } else {
     check_shape(*grad, "grad", sizes, "of the output");
     check_same_dtype(*grad, "grad", boxes1, "boxes1");
+    check_same_device(*grad, "grad", boxes1, "boxes1");
     call.grad = as_contiguous(*grad);
     call.params.grad = call.grad.data_ptr();
     call.out1 = new_tensor(boxes1, {boxes1.sizes().begin(), boxes1.sizes().end()});

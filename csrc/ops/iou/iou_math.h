@@ -7,7 +7,8 @@
 //   ciou = diou - alpha * v, alpha a constant in the derivative  (same paper, eq. 8 to 11)
 //
 // Width and height are clamped at 0: an inverted box is an empty box. NaN in, NaN out.
-// Derivatives at ties: a maximum of equals gives half to each (as torch), a clamp at exactly 0 passes (as torch up to 2.14).
+// Derivatives at ties: a maximum of equals gives half to each (as torch), a clamp at exactly 0 passes (as torch up
+// to 2.14).
 #pragma once
 
 #include "common/host_device.h"
@@ -43,10 +44,10 @@ COLAD_HD T box_overlap(const Box<T>& a, const Box<T>& b) {
   return w * h;
 }
 
-// 0 where the denominator is 0.
+// 0 where the denominator is 0, but NaN of NaN.
 template <typename T>
 COLAD_HD T ratio(T numerator, T denominator) {
-  return denominator == T(0) ? T(0) : numerator / denominator;
+  return denominator == T(0) && numerator == numerator ? T(0) : numerator / denominator;
 }
 
 // The plain IoU, with the areas computed by the caller once a box.
@@ -137,14 +138,14 @@ COLAD_HD void box_iou_backward(const Box<T>& a, const Box<T>& b, IouMode mode, T
   if (mode == IouMode::iof) {
     if (area_a != T(0)) {
       d_overlap = grad / area_a;
-      d_area_a = -grad * overlap / (area_a * area_a);
+      d_area_a = -grad * (overlap / area_a) / area_a;  // divided twice: a square could overflow
     }
   } else {
     const T both = area_a + area_b - overlap;
     T d_both = T(0);
     if (both != T(0)) {
       d_overlap = grad / both;
-      d_both = -grad * overlap / (both * both);
+      d_both = -grad * (overlap / both) / both;
     }
     if (mode != IouMode::iou) {
       const T hull_w = clamp_at_zero(maximum(a.x2, b.x2) - minimum(a.x1, b.x1));
@@ -153,7 +154,7 @@ COLAD_HD void box_iou_backward(const Box<T>& a, const Box<T>& b, IouMode mode, T
         const T hull = hull_w * hull_h;
         if (hull != T(0)) {  // -(hull - both) / hull = both / hull - 1
           d_both += grad / hull;
-          const T d_hull = -grad * both / (hull * hull);
+          const T d_hull = -grad * (both / hull) / hull;
           d_hull_w = d_hull * hull_h;
           d_hull_h = d_hull * hull_w;
         }
@@ -162,7 +163,7 @@ COLAD_HD void box_iou_backward(const Box<T>& a, const Box<T>& b, IouMode mode, T
         const T dy = (b.y1 + b.y2 - a.y1 - a.y2) / T(2);
         const T distance = dx * dx + dy * dy, diagonal = hull_w * hull_w + hull_h * hull_h;
         if (diagonal != T(0)) {
-          const T d_diagonal = grad * distance / (diagonal * diagonal);
+          const T d_diagonal = grad * (distance / diagonal) / diagonal;
           d_hull_w = d_diagonal * T(2) * hull_w;
           d_hull_h = d_diagonal * T(2) * hull_h;
           const T gx = -grad * dx / diagonal, gy = -grad * dy / diagonal;  // 2 * dx * (1/2) for each corner

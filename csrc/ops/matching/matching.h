@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "common/ragged.h"
 #include "ops/iou/iou.h"
 #include "ops/matching/matching_math.h"
 
@@ -46,7 +47,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   check_same_dtype(gt_boxes, "gt_boxes", anchors, "anchors");
   check_same_device(gt_boxes, "gt_boxes", anchors, "anchors");
   MatchParams p{};
-  p.images = check_offsets(gt_offsets, "gt_offsets", anchors, "anchors");
+  p.images = check_offsets(gt_offsets, "gt_offsets", gt_boxes.size(0), anchors, "anchors");
   p.anchor_count = anchors.size(0);
   p.objects = gt_boxes.size(0);
   if (valid) {
@@ -66,10 +67,12 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
     check_shape(*ignore_boxes, "ignore_boxes", {-1, 4}, "(I, 4)");
     check_same_dtype(*ignore_boxes, "ignore_boxes", anchors, "anchors");
     check_same_device(*ignore_boxes, "ignore_boxes", anchors, "anchors");
-    const int64_t images = check_offsets(*ignore_offsets, "ignore_offsets", anchors, "anchors");
+    const int64_t images = check_offsets(*ignore_offsets, "ignore_offsets", ignore_boxes->size(0), anchors, "anchors");
     check(images == p.images, "ignore_offsets should have as many images as gt_offsets, ", p.images, ", got ", images);
     p.ignore_count = ignore_boxes->size(0);
   }
+  check_number(iou_threshold, "iou_threshold");
+  check_number(ignore_iof, "ignore_iof");
   p.iou_threshold = iou_threshold;
   p.ignore_iof = ignore_iof;
   p.low_quality = low_quality_mode(low_quality);
@@ -99,17 +102,6 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   q.iou = call.iou.data_ptr();
   q.object_best = call.object_best.data_ptr();
   return call;
-}
-
-// Rows of an image, kept inside 0..rows whatever the offsets say (on CUDA they cannot be checked without a sync).
-struct Rows {
-  int64_t begin, end;
-};
-
-COLAD_HD Rows rows_of_image(const int64_t* offsets, int64_t image, int64_t rows) {
-  const int64_t begin = offsets[image] < 0 ? 0 : (offsets[image] > rows ? rows : offsets[image]);
-  const int64_t end = offsets[image + 1] > rows ? rows : offsets[image + 1];
-  return {begin, end < begin ? begin : end};
 }
 
 COLAD_HD bool anchor_is_valid(const MatchParams& p, int64_t image, int64_t anchor) {

@@ -1,4 +1,4 @@
-// Which object an anchor is matched to (SPEC: fused max-IoU assignment). Torch-free.
+// Which object an anchor is matched to by largest IoU. Torch-free.
 //
 // Two passes over an image's objects, once for every anchor; the anchors x objects matrix is never stored:
 //   1. best_object: the anchor's largest IoU and its object; meanwhile each object keeps its own best IoU over the

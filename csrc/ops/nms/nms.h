@@ -33,6 +33,7 @@ inline NmsCall nms_contract(const Tensor& boxes, const Tensor& labels, const Ten
   check_dtype(images, "images", ScalarType::Long);
   check_same_device(labels, "labels", boxes, "boxes");
   check_same_device(images, "images", boxes, "boxes");
+  check_number(iou_threshold, "iou_threshold");
   NmsCall call{as_contiguous(boxes),
                as_contiguous(labels),
                as_contiguous(images),

@@ -9,11 +9,10 @@ namespace {
 template <typename T>
 void suppress_group(const NmsParams& p, int64_t begin, int64_t end) {
   const T* boxes = static_cast<const T*>(p.boxes);
-  const auto threshold = static_cast<compute_t<T>>(p.iou_threshold);
   for (int64_t i = begin; i < end; ++i) {
     p.keep[i] = true;
     for (int64_t j = begin; j < i && p.keep[i]; ++j) {
-      p.keep[i] = !(p.keep[j] && suppresses(load_box(boxes, j), load_box(boxes, i), threshold));
+      p.keep[i] = !(p.keep[j] && suppresses(load_box(boxes, j), load_box(boxes, i), p.iou_threshold));
     }
   }
 }

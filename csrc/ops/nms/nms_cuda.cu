@@ -13,7 +13,6 @@ constexpr int kBlock = 128;  // groups hold tens to a few hundred boxes; not tun
 template <typename T>
 __global__ void nms_kernel(NmsParams p) {
   const T* boxes = static_cast<const T*>(p.boxes);
-  const auto threshold = static_cast<compute_t<T>>(p.iou_threshold);
   for (int64_t begin = blockIdx.x; begin < p.count; begin += gridDim.x) {
     if (!p.starts_group(begin)) {
       continue;  // the same for all threads of the block
@@ -26,7 +25,7 @@ __global__ void nms_kernel(NmsParams p) {
       if (p.keep[i]) {  // final: every better box has had its turn
         const auto kept = load_box(boxes, i);
         for (int64_t j = i + 1 + threadIdx.x; j < p.count && p.same_group(begin, j); j += blockDim.x) {
-          if (suppresses(kept, load_box(boxes, j), threshold)) {
+          if (suppresses(kept, load_box(boxes, j), p.iou_threshold)) {
             p.keep[j] = false;
           }
         }

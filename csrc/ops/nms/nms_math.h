@@ -5,8 +5,9 @@
 
 namespace colad {
 
+// The threshold is a double, as in torchvision's CPU code: an IoU of float(0.6) is above 0.6.
 template <typename T>
-COLAD_HD bool suppresses(const Box<T>& kept, const Box<T>& other, T iou_threshold) {
+COLAD_HD bool suppresses(const Box<T>& kept, const Box<T>& other, double iou_threshold) {
   return iou_of(kept, box_area(kept), other, box_area(other)) > iou_threshold;  // false for NaN
 }
 

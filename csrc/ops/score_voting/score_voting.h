@@ -35,6 +35,8 @@ inline VotingCall voting_contract(const Tensor& boxes, const Tensor& labels, con
   check_same_device(all_boxes, "all_boxes", boxes, "boxes");
   check_same_device(all_scores, "all_scores", boxes, "boxes");
   check(sigma > 0, "sigma should be > 0, got ", sigma);
+  check_number(iou_threshold, "iou_threshold");
+  check_number(score_threshold, "score_threshold");
   VotingCall call{as_contiguous(boxes),
                   as_contiguous(labels),
                   as_contiguous(all_boxes),

@@ -9,10 +9,11 @@ struct VotingOptions {
   double sigma, iou_threshold, score_threshold;
 };
 
-// 0 for a box that does not vote: its score or its IoU with the voted box is not above the threshold.
+// 0 for a box that does not vote: its score or its IoU with the voted box is not above the threshold, or the score is
+// infinite.
 template <typename T>
 COLAD_HD T vote_weight(const Box<T>& voted, const Box<T>& voter, T score, const VotingOptions& options) {
-  if (!(score > static_cast<T>(options.score_threshold))) {
+  if (!(score > static_cast<T>(options.score_threshold)) || !is_finite(score)) {
     return T(0);
   }
   const T iou = iou_of(voted, box_area(voted), voter, box_area(voter));
