@@ -6,13 +6,18 @@ SOURCES := CMakeLists.txt setup.py pyproject.toml $(shell find csrc -type f)
 # TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test wheel clean
+.PHONY: demo test test-asan wheel clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m colad_ops demo
 
 test: $(VENV)/installed
 	$(PYTHON) -m pytest python_tests
+
+# With AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan; the installed library stays as it is.
+test-asan: $(VENV)/installed
+	$(PYTHON) python_tests/sanitizers/planted_errors.py
+	$(PYTHON) python_tests/sanitizers/run_operator_tests.py
 
 wheel: $(VENV)/installed
 	$(PYTHON) -m pip wheel . --no-deps --no-build-isolation -w dist

@@ -1,15 +1,20 @@
-"""Finds and loads ``libcolad_ops.so``; without it nothing works, so every cause is named in one error."""
+"""Finds and loads ``libcolad_ops.so``; without it nothing works, so every cause is named in one error.
+
+It lies beside this file, unless the environment variable ``COLAD_LIBRARY`` is the path of another build of it, e.g. one
+with sanitizers."""
 
 from __future__ import annotations
 
 import ctypes
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
-LIBRARY = Path(__file__).parent / "libcolad_ops.so"
+BUILT = Path(__file__).parent / "libcolad_ops.so"
+LIBRARY = Path(os.environ.get("COLAD_LIBRARY") or BUILT).absolute()
 
 
 def load_library() -> ctypes.CDLL:
@@ -24,7 +29,8 @@ def load_library() -> ctypes.CDLL:
             f"colad_ops could not load its compiled library: {error}\n"
             "Likely causes:\n"
             "  - it was never built: in the source tree run `pip install -e . --no-build-isolation`"
-            f" ({LIBRARY.name} goes to {LIBRARY.parent})\n"
+            f" ({BUILT.name} goes to {BUILT.parent})\n"
+            f"  - COLAD_LIBRARY names another build: {os.environ.get('COLAD_LIBRARY') or 'no, it is not set'}\n"
             "  - colad_ops is imported from a source tree while another copy is installed: run from another folder\n"
             f"  - torch is older than 2.11 (this is {torch.__version__})\n"
             "  - the library was built on another platform or with a newer C++ runtime (libstdc++): build it here\n"

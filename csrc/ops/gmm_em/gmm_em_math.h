@@ -43,7 +43,9 @@ COLAD_HD MixtureTerms mixture_terms(const Mixture& mixture) {
   for (int k = 0; k < 2; ++k) {
     terms.constant[k] = std::log(mixture.weight[k]) - 0.5 * (kLog2Pi + std::log(mixture.variance[k]));
     terms.mean[k] = mixture.mean[k];
-    terms.half_precision[k] = 0.5 / mixture.variance[k];
+    // A variance of 0 (reg_covar = 0, equal values) has no density: infinity makes its scores NaN.
+    terms.half_precision[k] =
+        mixture.variance[k] == 0.0 ? std::numeric_limits<double>::infinity() : 0.5 / mixture.variance[k];
   }
   return terms;
 }

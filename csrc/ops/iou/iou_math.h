@@ -47,7 +47,10 @@ COLAD_HD T box_overlap(const Box<T>& a, const Box<T>& b) {
 // 0 where the denominator is 0, but NaN of NaN.
 template <typename T>
 COLAD_HD T ratio(T numerator, T denominator) {
-  return denominator == T(0) && numerator == numerator ? T(0) : numerator / denominator;
+  if (denominator == T(0)) {
+    return numerator == numerator ? T(0) : numerator;
+  }
+  return numerator / denominator;
 }
 
 // The plain IoU, with the areas computed by the caller once a box.

@@ -12,7 +12,7 @@ namespace colad {
 struct MatchParams {
   const void *anchors, *gt_boxes, *ignore_boxes;
   const int64_t *gt_offsets, *ignore_offsets;  // ignore_offsets may be null
-  const bool* valid;                           // may be null
+  const uint8_t* valid;                        // may be null
   int64_t valid_stride_image;                  // 0 where all images share `valid`
   int64_t* matched;
   void *iou, *object_best;  // object_best: scratch (G,) in the compute type
@@ -95,7 +95,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   q.anchors = call.anchors.data_ptr();
   q.gt_boxes = call.gt_boxes.data_ptr();
   q.gt_offsets = static_cast<const int64_t*>(call.gt_offsets.data_ptr());
-  q.valid = data_or_null<bool>(call.valid);
+  q.valid = data_or_null<uint8_t>(call.valid);
   q.ignore_boxes = data_or_null<void>(call.ignore_boxes);
   q.ignore_offsets = data_or_null<int64_t>(call.ignore_offsets);
   q.matched = static_cast<int64_t*>(call.matched.data_ptr());
@@ -105,7 +105,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
 }
 
 COLAD_HD bool anchor_is_valid(const MatchParams& p, int64_t image, int64_t anchor) {
-  return p.valid == nullptr || p.valid[image * p.valid_stride_image + anchor];
+  return p.valid == nullptr || p.valid[image * p.valid_stride_image + anchor] != 0;
 }
 
 // A box of the call, from edge to edge also where its corners are the first and the last pixel inside.

@@ -17,10 +17,11 @@ COLAD_HD T vote_weight(const Box<T>& voted, const Box<T>& voter, T score, const 
     return T(0);
   }
   const T iou = iou_of(voted, box_area(voted), voter, box_area(voter));
-  if (!(iou > static_cast<T>(options.iou_threshold))) {
+  const T sigma = static_cast<T>(options.sigma);  // may be 0 in T
+  if (!(iou > static_cast<T>(options.iou_threshold)) || sigma == T(0)) {
     return T(0);
   }
-  return score * std::exp(-(T(1) - iou) * (T(1) - iou) / static_cast<T>(options.sigma));
+  return score * std::exp(-(T(1) - iou) * (T(1) - iou) / sigma);
 }
 
 template <typename T>
