@@ -17,6 +17,8 @@ inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& sizes) 
   return torch::stable::new_empty(like, sizes);
 }
 
+inline Tensor new_like(const Tensor& like) { return torch::stable::empty_like(like); }
+
 inline Tensor as_contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }

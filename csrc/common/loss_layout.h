@@ -100,7 +100,7 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
     call.partials = new_tensor(input, {chunks}, ScalarType::Double);
     q.partials = static_cast<double*>(call.partials.data_ptr());
   } else {
-    call.out = torch::stable::empty_like(input);
+    call.out = new_like(input);
     q.out = strided(call.out);
   }
   q.result = call.out.data_ptr();

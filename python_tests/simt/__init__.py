@@ -1,0 +1,131 @@
+"""The CUDA kernels on the CPU: the operators' own ``*_cuda.cu``, unmodified, compiled by g++ against a small emulator and
+registered as ``torch.ops.colad_simt``. Built into ``build/simt`` when a source is newer.
+
+Every CUDA thread is a fiber; a block's threads run in a seeded random order from barrier to barrier. The kernels are
+compiled with ``-fsanitize=thread``, whose run-time library ``memory.cpp`` replaces: every load and store is checked
+against the tensors of the call, for being written before, and for a barrier since another thread touched it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+CSRC = REPOSITORY / "csrc"
+TORCH = Path(torch.__file__).parent
+
+FLAGS = ["-std=c++20", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-ffp-contract=off"]
+KERNEL_FLAGS = ["-fsanitize=thread", "-DTORCH_TARGET_VERSION=0x020b000000000000", "-DTORCH_STABLE_ONLY"]
+INCLUDES = [
+    f"-I{HERE / 'include'}",
+    "-include",
+    str(HERE / "include" / "registration.h"),
+    "-isystem",
+    str(TORCH / "include"),
+]
+
+
+def _compile(source: Path, target: Path, flags: list[str]) -> None:
+    command = [os.environ.get("CXX", "g++"), *FLAGS, *flags, "-x", "c++", "-c", str(source), "-o", str(target)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}\n{result.stderr}")
+
+
+def build(csrc: Path = CSRC, folder: Path = REPOSITORY / "build" / "simt") -> Path:
+    """Compiles what is older than its sources and links; returns the library."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kernels = [csrc / "library.cpp", *sorted(csrc.glob("ops/*/*_cuda.cu"))]
+    emulator = [HERE / "simt.cpp", HERE / "memory.cpp"]
+    common = [
+        *csrc.glob("common/*"),
+        *HERE.glob("**/*.h"),
+        *HERE.glob("**/*.cuh"),
+        Path(__file__),
+        *csrc.glob("ops/*/*.h"),
+    ]
+    jobs = []
+    for source in [*kernels, *emulator]:
+        target = folder / f"{source.stem}.o"
+        inputs = [source, *common, *source.parent.glob("*.cuh")]
+        if not target.is_file() or target.stat().st_mtime < max(path.stat().st_mtime for path in inputs):
+            flags = [*KERNEL_FLAGS, *INCLUDES, f"-I{csrc}"] if source in kernels else []
+            jobs.append((source, target, flags))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda job: _compile(*job), jobs))
+    library = folder / "libcolad_simt.so"
+    if jobs or not library.is_file():
+        objects = [str(folder / f"{source.stem}.o") for source in [*kernels, *emulator]]
+        partial = library.with_suffix(f".{os.getpid()}")
+        libraries = [f"-L{TORCH / 'lib'}", "-ltorch", "-ltorch_cpu"]
+        subprocess.run(["g++", "-shared", *objects, *libraries, "-o", str(partial)], check=True)
+        partial.replace(library)
+    return library
+
+
+class Device:
+    """An emulated device: one build of the kernels."""
+
+    def __init__(self, library: Path) -> None:
+        torch.ops.load_library(str(library))
+        self.library = library
+        self._library = ctypes.CDLL(str(library))
+        self._shared = self._shared_memory()
+
+    def _symbols(self) -> list[tuple[int, int, str]]:
+        """(address, size, name) of the library's own data."""
+        listing = subprocess.run(
+            ["nm", "-S", "--defined-only", str(self.library)], capture_output=True, text=True, check=True
+        )
+        found = re.findall(r"^([0-9a-f]+) ([0-9a-f]+) [bBdDuvV] (\S+)$", listing.stdout, re.MULTILINE)
+        return [(int(address, 16), int(size, 16), name) for address, size, name in found]
+
+    def _shared_memory(self) -> list[tuple[int, int]]:
+        """``__shared__`` variables are the static variables of functions (_ZZ...) in namespace colad."""
+        anchor = "simt_anchor"
+        symbols = self._symbols()
+        offset = next(address for address, _, name in symbols if name == anchor)
+        base = ctypes.addressof(ctypes.c_char.in_dll(self._library, anchor)) - offset
+        self._base = base
+        return [(base + address, size) for address, size, name in symbols if name.startswith("_ZZN5colad")]
+
+    def call(self, name: str, args: tuple, seed: int) -> object:
+        """The operator ``colad_simt::name``, its threads in an order of this seed."""
+        self._library.simt_forget()
+        self._library.simt_seed(seed)
+        for address, size in self._shared:
+            self._library.simt_hand_over(ctypes.c_void_p(address), ctypes.c_size_t(size), 1)
+        for tensor in _tensors(args):
+            storage = tensor.untyped_storage()
+            self._library.simt_hand_over(ctypes.c_void_p(storage.data_ptr()), ctypes.c_size_t(storage.nbytes()), 0)
+        try:
+            return getattr(torch.ops.colad_simt, name)(*args)
+        except RuntimeError as error:
+            raise RuntimeError(self._with_lines(str(error))) from None
+
+    def launches(self) -> int:
+        """Kernels launched so far."""
+        return self._library.simt_launches()
+
+    def _with_lines(self, message: str) -> str:
+        """Addresses of instructions as file and line."""
+
+        def line(match: re.Match) -> str:
+            address = hex(int(match[1], 16) - self._base - 1)  # of the call, not of what follows
+            found = subprocess.run(["addr2line", "-Cfe", str(self.library), address], capture_output=True, text=True)
+            return " in ".join(reversed(found.stdout.split("\n")[:2]))
+
+        return re.sub(r"pc (0x[0-9a-f]+)", line, message)
+
+
+def _tensors(args: object) -> list[Tensor]:
+    return [x for x in torch.utils._pytree.tree_flatten(args)[0] if isinstance(x, Tensor)]

@@ -1,0 +1,43 @@
+// Before csrc/common/allocate.h: every tensor that an operator makes is handed to the launches that follow.
+#pragma once
+
+#define new_tensor unseen_new_tensor
+#define new_like unseen_new_like
+#define as_contiguous unseen_as_contiguous
+#include "../../../../csrc/common/allocate.h"
+#undef new_tensor
+#undef new_like
+#undef as_contiguous
+
+#include "../../simt.h"
+
+namespace colad {
+
+inline Tensor seen(const Tensor& tensor, simt::Origin origin) {
+  const size_t bytes = tensor.numel() * tensor.element_size();
+  if (bytes > 0 && origin == simt::Origin::scratch) {
+    simt::poison(tensor.data_ptr(), bytes);
+  }
+  simt::hand_over(tensor.data_ptr(), bytes, origin);
+  return tensor;
+}
+
+inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& sizes, ScalarType type) {
+  return seen(unseen_new_tensor(like, sizes, type), simt::Origin::scratch);
+}
+
+inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& sizes) {
+  return seen(unseen_new_tensor(like, sizes), simt::Origin::scratch);
+}
+
+inline Tensor new_like(const Tensor& like) { return seen(unseen_new_like(like), simt::Origin::scratch); }
+
+inline Tensor as_contiguous(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : seen(unseen_as_contiguous(tensor), simt::Origin::tensor);
+}
+
+inline std::optional<Tensor> as_contiguous(const std::optional<Tensor>& tensor) {
+  return tensor ? std::optional<Tensor>(as_contiguous(*tensor)) : std::nullopt;
+}
+
+}  // namespace colad
