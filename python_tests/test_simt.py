@@ -1,33 +1,31 @@
-"""Every CUDA kernel, thread for thread, against the CPU operator: over the cases of the operators' own tests, in several
-orders of its threads. See ``simt/__init__.py`` for what else is checked."""
+"""Every CUDA kernel, thread for thread, against the CPU operator: over the cases of the operators' own tests, in
+several orders of its threads. See ``simt/__init__.py`` for what else is checked."""
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 import simt
+import test_op_assign
+import test_op_assign_cost
+import test_op_gmm_em
+import test_op_iou
+import test_op_losses
+import test_op_matching
+import test_op_postprocess
 import torch
 from op_contract import Case, OpContract, RecordOperators, assert_same, tensors_of
-from test_op_assign import TestPaaAssign
-from test_op_assign_cost import TestAssignCost
-from test_op_gmm_em import TestGmmEm
-from test_op_iou import TestAlignedBoxIou, TestBoxIou
-from test_op_losses import TestFocalKlLoss, TestSigmoidFocalLoss
-from test_op_matching import TestMatchAnchors
-from test_op_postprocess import TestBatchedNms, TestScoreVoting
 
 CONTRACTS = (
-    TestBoxIou,
-    TestAlignedBoxIou,
-    TestMatchAnchors,
-    TestAssignCost,
-    TestGmmEm,
-    TestPaaAssign,
-    TestSigmoidFocalLoss,
-    TestFocalKlLoss,
-    TestBatchedNms,
-    TestScoreVoting,
+    test_op_iou.TestBoxIou,
+    test_op_iou.TestAlignedBoxIou,
+    test_op_matching.TestMatchAnchors,
+    test_op_assign_cost.TestAssignCost,
+    test_op_gmm_em.TestGmmEm,
+    test_op_assign.TestPaaAssign,
+    test_op_losses.TestSigmoidFocalLoss,
+    test_op_losses.TestFocalKlLoss,
+    test_op_postprocess.TestBatchedNms,
+    test_op_postprocess.TestScoreVoting,
 )
 SEEDS = range(2)
 # A warp adds in another order than a loop, and the fit of a mixture repeats that.

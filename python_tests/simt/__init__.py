@@ -1,5 +1,5 @@
-"""The CUDA kernels on the CPU: the operators' own ``*_cuda.cu``, unmodified, compiled by g++ against a small emulator and
-registered as ``torch.ops.colad_simt``. Built into ``build/simt`` when a source is newer.
+"""The CUDA kernels on the CPU: the operators' own ``*_cuda.cu``, unmodified, compiled by g++ against a small emulator
+and registered as ``torch.ops.colad_simt``. Built into ``build/simt`` when a source is newer.
 
 Every CUDA thread is a fiber; a block's threads run in a seeded random order from barrier to barrier. The kernels are
 compiled with ``-fsanitize=thread``, whose run-time library ``memory.cpp`` replaces: every load and store is checked
