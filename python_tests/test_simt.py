@@ -7,6 +7,7 @@ import pytest
 import simt
 import test_op_assign
 import test_op_assign_cost
+import test_op_co_assign
 import test_op_gmm_em
 import test_op_iou
 import test_op_losses
@@ -15,6 +16,23 @@ import test_op_postprocess
 import torch
 from op_contract import Case, OpContract, RecordOperators, assert_same, tensors_of
 
+from colad_ops import colad_assign
+
+
+class TestColadAssign:
+    """Not a contract of its own: the operators that it calls are met here."""
+
+    __test__ = False
+    operator = staticmethod(colad_assign)
+
+    @classmethod
+    def cases(cls) -> list[Case]:
+        scene, predictions = test_op_co_assign.networks(objects=(3, 0, 4), count=3)
+        ground_truth = scene.gt_boxes, scene.gt_labels, scene.gt_offsets
+        args = predictions, scene.anchors, scene.level_sizes, *ground_truth
+        return [Case(g, *args, granularity=g) for g in ("image", "object_level")]
+
+
 CONTRACTS = (
     test_op_iou.TestBoxIou,
     test_op_iou.TestAlignedBoxIou,
@@ -22,6 +40,8 @@ CONTRACTS = (
     test_op_assign_cost.TestAssignCost,
     test_op_gmm_em.TestGmmEm,
     test_op_assign.TestPaaAssign,
+    test_op_assign.TestSplitCandidates,
+    TestColadAssign,
     test_op_losses.TestSigmoidFocalLoss,
     test_op_losses.TestFocalKlLoss,
     test_op_postprocess.TestBatchedNms,
@@ -62,3 +82,14 @@ def test_kernels_equal_the_cpu(contract: type[OpContract], device: simt.Device) 
                 for a, e in zip(tensors_of(found), tensors_of(expected), strict=True):
                     tolerance = TOLERANCE.get(e.dtype, 0.0)
                     assert_same(a, e, rtol=tolerance, atol=tolerance)
+
+
+def test_a_whole_assignment_is_four_launches_and_one_fill(device: simt.Device) -> None:
+    """Of any number of images and objects: two passes of matching (after the fill of each object's best IoU with 0), the
+    cost, the split."""
+    for objects in ((1,), (5, 0, 7, 2)):
+        case = test_op_assign.scene_case("scene", objects=objects)
+        before = device.launches()
+        for name, args, _ in calls_of(test_op_assign.TestPaaAssign, case):
+            device.call(name, args, seed=0)
+        assert device.launches() - before == 4

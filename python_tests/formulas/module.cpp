@@ -131,9 +131,10 @@ void define_assignment(py::module_ m) {
   });
   m.def("assign_cost", [](const std::vector<float>& classes, int64_t label, std::array<float, 4> box,
                           std::array<float, 4> gt, float alpha, float gamma, float box_weight, int mode, bool probs) {
-    return assign_cost([&](int64_t c) { return classes[c]; }, static_cast<int64_t>(classes.size()), label,
-                       Box<float>{box[0], box[1], box[2], box[3]}, Box<float>{gt[0], gt[1], gt[2], gt[3]},
-                       AssignCostOptions{{alpha, gamma}, box_weight, static_cast<IouMode>(mode), probs});
+    const AssignCostOptions options{{alpha, gamma}, box_weight, static_cast<IouMode>(mode), probs};
+    return class_cost([&](int64_t c) { return classes[c]; }, 0, 1, static_cast<int64_t>(classes.size()), label,
+                      options) +
+           box_cost(Box<float>{box[0], box[1], box[2], box[3]}, Box<float>{gt[0], gt[1], gt[2], gt[3]}, options);
   });
 }
 

@@ -109,11 +109,11 @@ struct SplitCall {
   SplitTensors outputs() const { return {matched, num_pos, mean, std, weights, means, variances}; }
 };
 
-// `with_scratch` allocates the scratch of all objects (CUDA); on the CPU each thread has its own.
+// Scratch is allocated for objects of more samples than `samples_in_place`, which a backend holds by itself.
 inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets, int64_t objects,
                                 const std::vector<int64_t>& level_sizes, int64_t topk, bool tied, int64_t max_iter,
                                 double tol, double reg_covar, std::string_view split, bool keep_single,
-                                bool keep_without_component0, bool prefix, bool with_scratch) {
+                                bool keep_without_component0, bool prefix, int64_t samples_in_place) {
   SplitParams p{};
   p.candidates = candidate_contract(cost, matched, gt_offsets, level_sizes, objects);
   check(topk >= 1, "topk should be >= 1, got ", topk);
@@ -125,7 +125,7 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
   p.split = split_options(split, keep_single, keep_without_component0, prefix);
 
   const auto doubles = [&](std::vector<int64_t> sizes) { return new_tensor(cost, sizes, ScalarType::Double); };
-  const int64_t g = objects, scratch = with_scratch ? objects * p.capacity : 0;
+  const int64_t g = objects, scratch = p.capacity > samples_in_place ? objects * p.capacity : 0;
   SplitCall call{as_contiguous(cost),
                  as_contiguous(matched),
                  as_contiguous(gt_offsets),

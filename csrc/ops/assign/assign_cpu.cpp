@@ -50,11 +50,11 @@ struct Buckets {
   }
 };
 
-struct Moments {
+struct MeanAndStd {
   double mean, std;
 };
 
-Moments moments_of(const uint64_t* keys, int64_t count) {
+MeanAndStd moments_of(const uint64_t* keys, int64_t count) {
   double sum = 0.0, squares = 0.0;
   for (int64_t i = 0; i < count; ++i) {
     sum += sample_cost(keys[i]);
@@ -80,7 +80,7 @@ void for_each_level(const CandidateParams& p, uint64_t* begin, uint64_t* end, Vi
 
 void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* keys, int64_t count,
                   std::vector<double>& responsibility) {
-  const Moments moments = moments_of(keys, count);
+  const MeanAndStd moments = moments_of(keys, count);
   uint64_t* samples_end = keys;  // the chosen ones move to the front
   for_each_level(p.candidates, keys, keys + count, [&](int, uint64_t* begin, uint64_t* end) {
     const int64_t kept = std::min<int64_t>(p.topk, end - begin);
@@ -129,7 +129,7 @@ SplitTensors split_candidates(const Tensor& cost, const Tensor& matched, const T
                               bool prefix) {
   const SplitCall call = split_contract(cost, matched, gt_offsets, num_objects, level_sizes, topk, tied, max_iter, tol,
                                         reg_covar, split, keep_single, keep_without_component0, prefix,
-                                        /*with_scratch=*/false);
+                                        /*samples_in_place=*/INT64_MAX);
   const SplitParams& p = call.params;
   check_data(p.candidates);
   for (int64_t i = 0; i < p.candidates.images * p.candidates.anchor_count; ++i) {
@@ -150,7 +150,7 @@ std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& cost, const Ten
   for_each_object(p.candidates, [&](int64_t, int64_t row, uint64_t* keys, int64_t count) {
     for_each_level(p.candidates, keys, keys + count, [&](int level, uint64_t* begin, uint64_t* end) {
       const int64_t i = row * p.candidates.levels + level;
-      const Moments moments = moments_of(begin, end - begin);
+      const MeanAndStd moments = moments_of(begin, end - begin);
       p.count[i] = end - begin;
       p.mean[i] = moments.mean;
       p.std[i] = moments.std;

@@ -1,91 +1,17 @@
 // split_candidates and cost_statistics on CUDA: one block an object.
 //
-// A block reads its image's row of `matched` and `cost`. The k cheapest of a level are found in k rounds, each a
-// block-wide minimum over the keys above the last one found: no list of candidates is stored, k has no limit, and the
-// result does not depend on the order of threads. The few samples are then ranked by counting, fitted by the first
-// warp, and scattered.
+// A block reads its image's row of matches once. It lists its candidates' keys in shared memory in whatever order they
+// come: keys are distinct, so what is chosen of them does not depend on it. Each warp then finds the k cheapest of a
+// level in k rounds, each a minimum over the keys above the last one found. The few samples are ranked by counting,
+// fitted by the first warp, and scattered. An object with more candidates than the list holds goes through its anchors
+// again instead, a block-wide minimum a round.
 #include <torch/csrc/stable/library.h>
 
-#include "common/reduce.cuh"
-#include "ops/assign/assign.h"
+#include "ops/assign/assign_candidates.cuh"
 #include "ops/gmm_em/gmm_em_warp.cuh"
 
 namespace colad {
 namespace {
-
-constexpr int kBlock = 256;  // threads that scan an image's anchors together; not tuned on a card
-
-// The image whose rows hold `row`: the last one that starts at or before it. Stays in range whatever the offsets say.
-__device__ int64_t image_of(const CandidateParams& p, int64_t row) {
-  int64_t low = 0, high = p.images - 1;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (p.gt_offsets[middle] <= row) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return low;
-}
-
-struct BlockMoments {
-  int64_t count;
-  double mean, std;
-};
-
-// Count, mean and standard deviation of the costs of an object's candidates among anchors begin..end.
-__device__ BlockMoments block_moments(const CandidateParams& p, int64_t image, int64_t row, int64_t begin, int64_t end,
-                                      double* scratch) {
-  const float* cost = p.cost + image * p.anchor_count;
-  double count = 0.0, sum = 0.0;
-  for (int64_t a = begin + threadIdx.x; a < end; a += blockDim.x) {
-    if (p.is_candidate(image, a, row)) {
-      count += 1.0;
-      sum += cost[a];
-    }
-  }
-  const int64_t n = static_cast<int64_t>(block_reduce(count, Add{}, 0.0, scratch));
-  const double mean = mean_of(block_reduce(sum, Add{}, 0.0, scratch), n);
-  double squares = 0.0;
-  for (int64_t a = begin + threadIdx.x; a < end; a += blockDim.x) {
-    if (p.is_candidate(image, a, row)) {
-      squares += (cost[a] - mean) * (cost[a] - mean);
-    }
-  }
-  return {n, mean, std_of(block_reduce(squares, Add{}, 0.0, scratch), n)};
-}
-
-// Appends the k cheapest candidates of one level to `keys`; returns how many samples there are then.
-__device__ int64_t append_cheapest(const SplitParams& p, int64_t image, int64_t row, int level, uint64_t* keys,
-                                   int64_t samples, uint64_t* scratch) {
-  const CandidateParams& c = p.candidates;
-  const float* cost = c.cost + image * c.anchor_count;
-  bool any = false;
-  uint64_t last = 0;
-  for (int64_t round = 0; round < p.topk; ++round) {
-    uint64_t best = kNoSample;
-    for (int64_t a = c.level_begin[level] + threadIdx.x; a < c.level_begin[level + 1]; a += blockDim.x) {
-      if (c.is_candidate(image, a, row)) {
-        const uint64_t key = sample_key(cost[a], a);
-        if ((!any || key > last) && key < best) {
-          best = key;
-        }
-      }
-    }
-    best = block_reduce(best, Min{}, kNoSample, scratch);
-    if (best == kNoSample) {
-      break;
-    }
-    if (threadIdx.x == 0) {
-      keys[samples] = best;
-    }
-    ++samples;
-    last = best;
-    any = true;
-  }
-  return samples;
-}
 
 // Keys are distinct, so the rank of one is how many are smaller.
 __device__ void sort_by_rank(const uint64_t* keys, uint64_t* sorted, int64_t samples) {
@@ -109,7 +35,7 @@ __device__ Peak warp_reduce_peak(Peak peak) {
 
 // The first warp: fit, split, scatter.
 __device__ void split_samples(const SplitParams& p, int64_t image, int64_t row, const uint64_t* sorted, int64_t samples,
-                              double* responsibility, const BlockMoments& moments) {
+                              double* responsibility, const Moments& moments) {
   const int lane = threadIdx.x;
   const auto value = [sorted](int64_t i) { return static_cast<double>(sample_cost(sorted[i])); };
   const EmResult fit = fit_mixture_warp(value, samples, responsibility, p.em);
@@ -128,51 +54,88 @@ __device__ void split_samples(const SplitParams& p, int64_t image, int64_t row, 
   }
   num_pos = warp_reduce(num_pos, Add{});
   if (lane == 0) {
-    write_object(p, row, fit.mixture, moments.mean, moments.std, num_pos);
+    const int64_t n = static_cast<int64_t>(moments.count);
+    write_object(p, row, fit.mixture, n > 0 ? moments.mean : mean_of(0.0, 0), std_of(moments.squares, n), num_pos);
   }
 }
 
-__global__ void unclaimed_kernel(const __grid_constant__ SplitParams p) {
-  for (int64_t i = thread_index(); i < p.candidates.images * p.candidates.anchor_count; i += thread_count()) {
-    p.matched[i] = unclaimed(p.candidates.matched[i]);
+// What no object of the image owns stays background or ignored; what one owns its block writes.
+__device__ void write_unowned(const SplitParams& p) {
+  const CandidateParams& c = p.candidates;
+  for (int64_t i = thread_index(); i < c.images * c.anchor_count; i += thread_count()) {
+    const int64_t row = c.matched[i];
+    const Rows rows = rows_of_image(c.gt_offsets, i / c.anchor_count, c.objects);
+    if (row < rows.begin || row >= rows.end) {
+      p.matched[i] = unclaimed(row);
+    }
   }
 }
 
 __global__ void split_kernel(const __grid_constant__ SplitParams p) {
-  __shared__ double sum_scratch[kWarp];
-  __shared__ uint64_t key_scratch[kWarp];
-  for (int64_t row = blockIdx.x; row < p.candidates.objects; row += gridDim.x) {
-    const int64_t image = image_of(p.candidates, row);
-    uint64_t* keys = p.keys + row * p.capacity;
-    uint64_t* sorted = p.sorted + row * p.capacity;
-    const BlockMoments moments = block_moments(p.candidates, image, row, 0, p.candidates.anchor_count, sum_scratch);
-    int64_t samples = 0;
-    for (int level = 0; level < p.candidates.levels; ++level) {
-      samples = append_cheapest(p, image, row, level, keys, samples, key_scratch);
+  __shared__ ObjectMemory memory;
+  const CandidateParams& c = p.candidates;
+  write_unowned(p);
+  for (int64_t row = blockIdx.x; row < c.objects; row += gridDim.x) {
+    const int64_t image = image_of(c, row);
+    const Rows rows = rows_of_image(c.gt_offsets, image, c.objects);
+    const bool in_image = row >= rows.begin && row < rows.end;  // not where offsets descend
+    const bool in_shared = p.capacity <= kSamples;
+    uint64_t* chosen = in_shared ? memory.chosen : p.keys + row * p.capacity;
+    uint64_t* sorted = in_shared ? memory.sorted : p.sorted + row * p.capacity;
+    double* responsibility = in_shared ? memory.responsibility : p.responsibility + 2 * row * p.capacity;
+    if (threadIdx.x == 0) {
+      memory.candidates = memory.samples = 0;
     }
-    __syncthreads();  // the keys are written by thread 0
-    sort_by_rank(keys, sorted, samples);
+    __syncthreads();
+    Moments moments{0.0, 0.0, 0.0};
+    for_each_matched(c, image, row, 0, in_image ? c.anchor_count : 0, [&](int64_t anchor, float cost) {
+      p.matched[image * c.anchor_count + anchor] = kBackground;
+      if (is_finite(cost)) {
+        moments = merge(moments, {1.0, cost, 0.0});
+        const int place = atomicAdd(&memory.candidates, 1);
+        if (place < kListed) {
+          memory.listed[place] = sample_key(cost, anchor);
+        }
+      }
+    });
+    moments = block_merge(moments, memory);  // and a barrier: the list is complete
+    if (memory.candidates <= kListed) {
+      for (int level = threadIdx.x / kWarp; level < c.levels; level += kBlock / kWarp) {
+        choose_of_list(p, level, memory.candidates, chosen, memory);
+      }
+    } else {
+      for (int level = 0; level < c.levels; ++level) {
+        choose_of_anchors(p, image, row, level, chosen, memory);
+      }
+    }
+    __syncthreads();
+    const int samples = memory.samples;
+    sort_by_rank(chosen, sorted, samples);
     __syncthreads();
     if (threadIdx.x < kWarp) {
-      split_samples(p, image, row, sorted, samples, p.responsibility + 2 * row * p.capacity, moments);
+      split_samples(p, image, row, sorted, samples, responsibility, moments);
     }
+    __syncthreads();  // the memory is used anew
   }
 }
 
 __global__ void statistics_kernel(const __grid_constant__ StatisticsParams p) {
-  __shared__ double scratch[kWarp];
-  const int levels = p.candidates.levels;
-  for (int64_t i = blockIdx.x; i < p.candidates.objects * levels; i += gridDim.x) {
-    const int64_t row = i / levels;
-    const int level = static_cast<int>(i % levels);
-    const BlockMoments moments =
-        block_moments(p.candidates, image_of(p.candidates, row), row, p.candidates.level_begin[level],
-                      p.candidates.level_begin[level + 1], scratch);
+  __shared__ ObjectMemory memory;
+  const CandidateParams& c = p.candidates;
+  for (int64_t i = blockIdx.x; i < c.objects * c.levels; i += gridDim.x) {
+    const int64_t row = i / c.levels, level = i % c.levels;
+    Moments moments{0.0, 0.0, 0.0};
+    for_each_matched(
+        c, image_of(c, row), row, c.level_begin[level], c.level_begin[level + 1],
+        [&](int64_t, float cost) { moments = is_finite(cost) ? merge(moments, {1.0, cost, 0.0}) : moments; });
+    moments = block_merge(moments, memory);
     if (threadIdx.x == 0) {
-      p.count[i] = moments.count;
-      p.mean[i] = moments.mean;
-      p.std[i] = moments.std;
+      const int64_t n = static_cast<int64_t>(moments.count);
+      p.count[i] = n;
+      p.mean[i] = n > 0 ? moments.mean : mean_of(0.0, 0);
+      p.std[i] = std_of(moments.squares, n);
     }
+    __syncthreads();  // the memory is used anew
   }
 }
 
@@ -184,15 +147,12 @@ SplitTensors split_candidates(const Tensor& cost, const Tensor& matched, const T
                               bool prefix) {
   const SplitCall call = split_contract(cost, matched, gt_offsets, num_objects, level_sizes, topk, tied, max_iter, tol,
                                         reg_covar, split, keep_single, keep_without_component0, prefix,
-                                        /*with_scratch=*/true);
+                                        /*samples_in_place=*/kSamples);
   const SplitParams& p = call.params;
-  const CudaScope scope(cost);
-  const int64_t work = p.candidates.images * p.candidates.anchor_count;
-  if (work > 0) {
-    launch(unclaimed_kernel, grid_for(work, kBlock), kBlock, 0, scope.stream(), p);
-  }
-  if (num_objects > 0 && p.candidates.images > 0) {
-    launch(split_kernel, blocks_for(num_objects), kBlock, 0, scope.stream(), p);
+  const int64_t anchors = p.candidates.images * p.candidates.anchor_count;
+  if (num_objects > 0 || anchors > 0) {
+    const CudaScope scope(cost);
+    launch(split_kernel, std::max(blocks_for(num_objects), grid_for(anchors, kBlock)), kBlock, 0, scope.stream(), p);
   }
   return call.outputs();
 }

@@ -83,6 +83,22 @@ COLAD_HD float sample_cost(uint64_t key) {
 
 COLAD_HD int64_t sample_anchor(uint64_t key) { return int64_t(uint32_t(key)); }
 
+// Count, mean and sum of squared deviations of values met one after the other, or of two such sets (Chan et al. 1983):
+// no cancellation, one pass. The merge is symmetric to the bit.
+struct Moments {
+  double count, mean, squares;
+};
+
+COLAD_HD Moments merge(const Moments& a, const Moments& b) {
+  const double count = a.count + b.count;
+  if (count == 0.0) {
+    return {0.0, 0.0, 0.0};
+  }
+  const double apart = a.mean - b.mean;
+  return {count, (a.count * a.mean + b.count * b.mean) / count,
+          (a.squares + b.squares) + apart * apart * (a.count * b.count / count)};
+}
+
 // Mean and unbiased standard deviation in two passes; NaN where undefined (no value; fewer than two).
 COLAD_HD double mean_of(double sum, int64_t count) {
   return count > 0 ? sum / double(count) : std::numeric_limits<double>::quiet_NaN();

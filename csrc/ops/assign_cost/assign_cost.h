@@ -1,4 +1,4 @@
-// Contract of assign_cost, and the cost of one anchor that both backends walk.
+// Contract of assign_cost, and the parts of one anchor's cost that both backends add up.
 #pragma once
 
 #include <limits>
@@ -20,6 +20,8 @@ struct AssignCostParams {
   int64_t images, anchor_count, objects, classes;
   AssignCostOptions options;
 };
+
+constexpr float kNoCost = std::numeric_limits<float>::infinity();  // of an anchor without an object
 
 struct AssignCostCall {
   Tensor gt_boxes, gt_labels, matched, cost;
@@ -65,26 +67,30 @@ inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, co
   return call;
 }
 
-// Cost of anchor `i` of (B, A): +inf where it has no object, or the object's row or label does not exist.
-template <typename T>
-COLAD_HD float assign_cost_at(const AssignCostParams& p, int64_t i) {
+// Anchor `i` of (B, A) has an object whose row and label exist.
+COLAD_HD bool has_cost(const AssignCostParams& p, int64_t i) {
   const int64_t row = p.matched[i];
-  if (row < 0 || row >= p.objects || p.gt_labels[row] < 0 || p.gt_labels[row] >= p.classes) {
-    return std::numeric_limits<float>::infinity();
-  }
-  const int64_t image = i / p.anchor_count, anchor = i % p.anchor_count;
-  const ChannelRow logits = channel_row(p.logits, image, anchor);
-  const ChannelRow corner = channel_row(p.boxes, image, anchor);
+  return row >= 0 && row < p.objects && p.gt_labels[row] >= 0 && p.gt_labels[row] < p.classes;
+}
+
+// The parts of the cost of anchor `i`, for which has_cost holds.
+template <typename T>
+COLAD_HD float class_cost_at(const AssignCostParams& p, int64_t i, int64_t first, int64_t step) {
+  const ChannelRow logits = channel_row(p.logits, i / p.anchor_count, i % p.anchor_count);
+  const auto logit_at = [&](int64_t c) {
+    return static_cast<float>(static_cast<const T*>(logits.data)[logits.start + c * logits.stride]);
+  };
+  return class_cost(logit_at, first, step, p.classes, p.gt_labels[p.matched[i]], p.options);
+}
+
+COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t i) {
+  const ChannelRow corner = channel_row(p.boxes, i / p.anchor_count, i % p.anchor_count);
   const auto box_at = [&](int64_t c) {
     return load_float(corner.data, corner.start + c * corner.stride, p.boxes.dtype);
   };
-  const auto gt_at = [&](int64_t c) { return load_float(p.gt_boxes, 4 * row + c, p.gt_dtype); };
-  return assign_cost(
-      [&](int64_t c) {
-        return static_cast<float>(static_cast<const T*>(logits.data)[logits.start + c * logits.stride]);
-      },
-      p.classes, p.gt_labels[row], Box<float>{box_at(0), box_at(1), box_at(2), box_at(3)},
-      Box<float>{gt_at(0), gt_at(1), gt_at(2), gt_at(3)}, p.options);
+  const auto gt_at = [&](int64_t c) { return load_float(p.gt_boxes, 4 * p.matched[i] + c, p.gt_dtype); };
+  return box_cost(Box<float>{box_at(0), box_at(1), box_at(2), box_at(3)},
+                  Box<float>{gt_at(0), gt_at(1), gt_at(2), gt_at(3)}, p.options);
 }
 
 }  // namespace colad

@@ -27,12 +27,13 @@ Tensor assign_cost_cpu(std::vector<Tensor> logits, std::vector<Tensor> boxes, co
       assign_cost_contract(logits, boxes, gt_boxes, gt_labels, matched, alpha, gamma, box_cost, box_weight, probs);
   const AssignCostParams& p = call.params;
   check_data(p);
-  COLAD_DISPATCH_FLOATING(p.logits.dtype, torch::stable::parallel_for(0, p.images * p.anchor_count, kAnchorsAThread,
-                                                                      [&](int64_t begin, int64_t end) {
-                                                                        for (int64_t i = begin; i < end; ++i) {
-                                                                          p.cost[i] = assign_cost_at<scalar_t>(p, i);
-                                                                        }
-                                                                      }));
+  COLAD_DISPATCH_FLOATING(
+      p.logits.dtype,
+      torch::stable::parallel_for(0, p.images * p.anchor_count, kAnchorsAThread, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          p.cost[i] = has_cost(p, i) ? class_cost_at<scalar_t>(p, i, 0, 1) + box_cost_at(p, i) : kNoCost;
+        }
+      }));
   return call.cost;
 }
 

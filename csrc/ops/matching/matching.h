@@ -119,60 +119,61 @@ COLAD_HD Box<compute_t<T>> match_box(const MatchParams& p, const void* boxes, in
   return box;
 }
 
-// First pass of one anchor. `keep_best(row, iou)` raises an object's best IoU.
-template <typename T, typename KeepBest>
-COLAD_HD void match_first_pass(const MatchParams& p, int64_t image, int64_t anchor, KeepBest keep_best) {
-  using C = compute_t<T>;
-  BestObject<C> best{C(-1), -1};
-  if (anchor_is_valid(p, image, anchor)) {
-    const Box<C> box = match_box<T>(p, p.anchors, anchor);
-    const C area = box_area(box);
-    const Rows rows = rows_of_image(p.gt_offsets, image, p.objects);
-    for (int64_t row = rows.begin; row < rows.end; ++row) {
-      const Box<C> gt = match_box<T>(p, p.gt_boxes, row);
-      const C iou = iou_of(gt, box_area(gt), box, area);
-      if (iou > best.iou) {  // false for NaN, and for ties: the lowest row stays
-        best = {iou, row};
-      }
-      keep_best(row, iou);
-    }
-  }
-  const int64_t i = image * p.anchor_count + anchor;
-  static_cast<T*>(p.iou)[i] = static_cast<T>(clamp_at_zero(best.iou));
-  p.matched[i] = resolve_match(best, -1, static_cast<C>(p.iou_threshold), LowQuality::none);
+// An anchor or an object, with its area computed once.
+template <typename C>
+struct MatchBox {
+  Box<C> box;
+  C area;
+};
+
+template <typename T>
+COLAD_HD MatchBox<compute_t<T>> measured_box(const MatchParams& p, const void* boxes, int64_t row) {
+  const Box<compute_t<T>> box = match_box<T>(p, boxes, row);
+  return {box, box_area(box)};
 }
 
-// Second pass of one anchor: low-quality claims, then ignore boxes.
+// Both passes evaluate this one expression, so that a tie is exact.
+template <typename C>
+COLAD_HD C match_iou(const MatchBox<C>& gt, const MatchBox<C>& anchor) {
+  return iou_of(gt.box, gt.area, anchor.box, anchor.area);
+}
+
+// What the first pass found of one anchor.
 template <typename T>
-COLAD_HD void match_second_pass(const MatchParams& p, int64_t image, int64_t anchor) {
-  using C = compute_t<T>;
-  if (!anchor_is_valid(p, image, anchor)) {
-    return;
-  }
-  int64_t& matched = p.matched[image * p.anchor_count + anchor];
-  const Box<C> box = match_box<T>(p, p.anchors, anchor);
-  const C area = box_area(box);
-  if (p.low_quality != LowQuality::none) {
-    BestObject<C> own{C(-1), -1};
-    int64_t claimed = -1;
-    const Rows rows = rows_of_image(p.gt_offsets, image, p.objects);
-    for (int64_t row = rows.begin; row < rows.end; ++row) {
-      const Box<C> gt = match_box<T>(p, p.gt_boxes, row);
-      const C iou = iou_of(gt, box_area(gt), box, area);
-      if (iou > own.iou) {
-        own = {iou, row};
-      }
-      if (ties_best(iou, static_cast<const C*>(p.object_best)[row], p.claim_zero_overlap)) {
-        claimed = row;
-      }
+COLAD_HD void write_first_pass(const MatchParams& p, int64_t image, int64_t anchor,
+                               const BestObject<compute_t<T>>& best) {
+  const int64_t i = image * p.anchor_count + anchor;
+  static_cast<T*>(p.iou)[i] = static_cast<T>(clamp_at_zero(best.iou));
+  p.matched[i] = resolve_match(best, -1, static_cast<compute_t<T>>(p.iou_threshold), LowQuality::none);
+}
+
+// The second pass of one anchor: claims, unless there are none to make, then ignore boxes.
+template <typename C>
+struct SecondPass {
+  BestObject<C> own{C(-1), -1};
+  int64_t claimed = -1;
+
+  COLAD_HD void meet_object(C iou, int64_t row, C best_of_object, bool claim_zero_overlap) {
+    meet(own, iou, row);
+    if (ties_best(iou, best_of_object, claim_zero_overlap)) {
+      claimed = row;
     }
-    matched = resolve_match(own, claimed, static_cast<C>(p.iou_threshold), p.low_quality);
+  }
+};
+
+template <typename T>
+COLAD_HD void write_second_pass(const MatchParams& p, int64_t image, int64_t anchor, const MatchBox<compute_t<T>>& box,
+                                const SecondPass<compute_t<T>>& pass) {
+  using C = compute_t<T>;
+  int64_t& matched = p.matched[image * p.anchor_count + anchor];
+  if (p.low_quality != LowQuality::none) {
+    matched = resolve_match(pass.own, pass.claimed, static_cast<C>(p.iou_threshold), p.low_quality);
   }
   if (matched == kBackground && p.ignore_boxes != nullptr) {
     const Rows rows = rows_of_image(p.ignore_offsets, image, p.ignore_count);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       const Box<C> ignore = match_box<T>(p, p.ignore_boxes, row);
-      if (ratio(box_overlap(box, ignore), area) >= static_cast<C>(p.ignore_iof)) {
+      if (ratio(box_overlap(box.box, ignore), box.area) >= static_cast<C>(p.ignore_iof)) {
         matched = kIgnored;
         return;
       }

@@ -14,20 +14,34 @@ constexpr int64_t kPairsAThread = 1 << 16;
 template <typename T>
 void match_image(const MatchParams& p, int64_t image) {
   using C = compute_t<T>;
+  const int64_t begin = p.gt_offsets[image], end = p.gt_offsets[image + 1];
   C* object_best = static_cast<C*>(p.object_best);
-  std::fill(object_best + p.gt_offsets[image], object_best + p.gt_offsets[image + 1], C(0));
+  std::fill(object_best + begin, object_best + end, C(0));
   for (int64_t anchor = 0; anchor < p.anchor_count; ++anchor) {
-    match_first_pass<T>(p, image, anchor, [&](int64_t row, C iou) {
-      if (iou > object_best[row]) {
-        object_best[row] = iou;
+    BestObject<C> best{C(-1), -1};
+    if (anchor_is_valid(p, image, anchor)) {
+      const MatchBox<C> box = measured_box<T>(p, p.anchors, anchor);
+      for (int64_t row = begin; row < end; ++row) {
+        const C iou = match_iou(measured_box<T>(p, p.gt_boxes, row), box);
+        meet(best, iou, row);
+        object_best[row] = iou > object_best[row] ? iou : object_best[row];
       }
-    });
+    }
+    write_first_pass<T>(p, image, anchor, best);
   }
   if (p.low_quality == LowQuality::none && p.ignore_boxes == nullptr) {
     return;
   }
   for (int64_t anchor = 0; anchor < p.anchor_count; ++anchor) {
-    match_second_pass<T>(p, image, anchor);
+    if (anchor_is_valid(p, image, anchor)) {
+      const MatchBox<C> box = measured_box<T>(p, p.anchors, anchor);
+      SecondPass<C> pass;
+      for (int64_t row = begin; row < end && p.low_quality != LowQuality::none; ++row) {
+        pass.meet_object(match_iou(measured_box<T>(p, p.gt_boxes, row), box), row, object_best[row],
+                         p.claim_zero_overlap);
+      }
+      write_second_pass<T>(p, image, anchor, box, pass);
+    }
   }
 }
 

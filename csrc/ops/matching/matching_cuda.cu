@@ -1,6 +1,6 @@
-// match_anchors on CUDA: one thread an (image, anchor) pair, two launches. Each object's best IoU is kept by an integer
-// atomic maximum on the bits of a value >= 0 (ordered like the value itself), so the result does not depend on the
-// order.
+// match_anchors on CUDA: two passes over (tile of anchors) x (objects of the image), the objects in shared memory. An
+// object's best IoU is kept by integer atomic maxima on the bits of a value >= 0 (ordered like the value itself), first
+// within the block, then once a block: the result does not depend on the order.
 #include <torch/csrc/stable/library.h>
 
 #include "common/cuda.cuh"
@@ -9,33 +9,119 @@
 namespace colad {
 namespace {
 
-constexpr int kBlock = 256;  // enough warps to hide the loads; not tuned on a card
+constexpr int kBlock =
+    128;                    // anchors of a tile, one a thread; 4 warps share the objects they load; not tuned on a card
+constexpr int kTile = 128;  // objects in shared memory at a time: most images have fewer; 3 KB, in double 6 KB
 
-__device__ void atomic_max_bits(float* address, float value) {
-  atomicMax(reinterpret_cast<int*>(address), __float_as_int(value));
+// Bits of a value >= 0 as an integer of the same order.
+__device__ int ordered_bits(float value) { return __float_as_int(value); }
+__device__ long long ordered_bits(double value) { return __double_as_longlong(value); }
+__device__ float value_of(int bits) { return __int_as_float(bits); }
+__device__ double value_of(long long bits) { return __longlong_as_double(bits); }
+
+template <typename C>
+struct Tile {
+  using Bits = decltype(ordered_bits(C(0)));
+  MatchBox<C> gt[kTile];
+  Bits best[kTile];  // first pass: of this block's anchors; second pass: of all
+};
+
+// The anchor of this thread in work item `item` (image by image, tile by tile).
+struct Place {
+  int64_t image, anchor;
+};
+
+__device__ int64_t tiles_of(const MatchParams& p) { return (p.anchor_count + kBlock - 1) / kBlock; }
+
+__device__ Place place_of(const MatchParams& p, int64_t item) {
+  return {item / tiles_of(p), item % tiles_of(p) * kBlock + threadIdx.x};
 }
 
-__device__ void atomic_max_bits(double* address, double value) {
-  atomicMax(reinterpret_cast<long long*>(address), __double_as_longlong(value));
+__device__ bool takes_part(const MatchParams& p, const Place& place) {
+  return place.anchor < p.anchor_count && anchor_is_valid(p, place.image, place.anchor);
 }
 
-template <typename T>
-__global__ void first_pass_kernel(MatchParams p) {
-  using C = compute_t<T>;
-  C* object_best = static_cast<C*>(p.object_best);
-  for (int64_t i = thread_index(); i < p.images * p.anchor_count; i += thread_count()) {
-    match_first_pass<T>(p, i / p.anchor_count, i % p.anchor_count, [&](int64_t row, C iou) {
-      if (iou > C(0)) {
-        atomic_max_bits(object_best + row, iou);
-      }
-    });
+// Calls visit(first row, rows) for every tile of the image's objects; `best(row)` is what is known of an object before.
+// All threads of the block call it.
+template <typename T, typename Best, typename Visit>
+__device__ void for_each_tile(const MatchParams& p, int64_t image, Tile<compute_t<T>>& tile, Best best, Visit visit) {
+  const Rows rows = rows_of_image(p.gt_offsets, image, p.objects);
+  for (int64_t first = rows.begin; first < rows.end; first += kTile) {
+    const int count = static_cast<int>(rows.end - first < kTile ? rows.end - first : kTile);
+    __syncthreads();  // nobody reads the tile before
+    for (int i = threadIdx.x; i < count; i += kBlock) {
+      tile.gt[i] = measured_box<T>(p, p.gt_boxes, first + i);
+      tile.best[i] = best(first + i);
+    }
+    __syncthreads();
+    visit(first, count);
   }
 }
 
 template <typename T>
-__global__ void second_pass_kernel(MatchParams p) {
-  for (int64_t i = thread_index(); i < p.images * p.anchor_count; i += thread_count()) {
-    match_second_pass<T>(p, i / p.anchor_count, i % p.anchor_count);
+__global__ void first_pass_kernel(const __grid_constant__ MatchParams p) {
+  using C = compute_t<T>;
+  using Bits = typename Tile<C>::Bits;
+  __shared__ Tile<C> tile;
+  Bits* object_best = static_cast<Bits*>(p.object_best);
+  for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
+    const Place place = place_of(p, item);
+    const bool active = takes_part(p, place);
+    MatchBox<C> box{};
+    if (active) {
+      box = measured_box<T>(p, p.anchors, place.anchor);
+    }
+    BestObject<C> best{C(-1), -1};
+    for_each_tile<T>(
+        p, place.image, tile, [](int64_t) { return Bits(0); },
+        [&](int64_t first, int count) {
+          for (int i = 0; active && i < count; ++i) {
+            const C iou = match_iou(tile.gt[i], box);
+            meet(best, iou, first + i);
+            if (iou > C(0)) {
+              atomicMax(&tile.best[i], ordered_bits(iou));
+            }
+          }
+          __syncthreads();
+          for (int i = threadIdx.x; i < count; i += kBlock) {
+            if (tile.best[i] > Bits(0)) {
+              atomicMax(&object_best[first + i], tile.best[i]);
+            }
+          }
+        });
+    if (place.anchor < p.anchor_count) {
+      write_first_pass<T>(p, place.image, place.anchor, best);
+    }
+  }
+}
+
+template <typename T>
+__global__ void second_pass_kernel(const __grid_constant__ MatchParams p) {
+  using C = compute_t<T>;
+  using Bits = typename Tile<C>::Bits;
+  __shared__ Tile<C> tile;
+  const Bits* object_best = static_cast<const Bits*>(p.object_best);
+  for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
+    const Place place = place_of(p, item);
+    const bool active = takes_part(p, place);
+    MatchBox<C> box{};
+    if (active) {
+      box = measured_box<T>(p, p.anchors, place.anchor);
+    }
+    SecondPass<C> pass;
+    if (p.low_quality != LowQuality::none) {
+      for_each_tile<T>(
+          p, place.image, tile, [&](int64_t row) { return object_best[row]; },
+          [&](int64_t first, int count) {
+            for (int i = 0; active && i < count; ++i) {
+              const C iou = match_iou(tile.gt[i], box);
+              pass.meet_object(iou, first + i, value_of(tile.best[i]), p.claim_zero_overlap);
+            }
+          });
+    }
+    if (active) {
+      write_second_pass<T>(p, place.image, place.anchor, box, pass);
+    }
   }
 }
 

@@ -19,6 +19,14 @@ struct BestObject {
   int64_t row;  // the lowest row that reaches it, -1 if there is none
 };
 
+// Meets the object of `row`: a larger IoU wins. False for NaN, and for ties: the lowest row stays.
+template <typename T>
+COLAD_HD void meet(BestObject<T>& best, T iou, int64_t row) {
+  if (iou > best.iou) {
+    best = {iou, row};
+  }
+}
+
 // Does an object with best IoU `best` take the anchor whose IoU with it is `iou`? An object that overlaps nothing takes
 // nothing, unless the reference codes' defect is asked for, where it takes every anchor of IoU 0.
 template <typename T>
