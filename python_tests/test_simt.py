@@ -85,8 +85,8 @@ def test_kernels_equal_the_cpu(contract: type[OpContract], device: simt.Device) 
 
 
 def test_a_whole_assignment_is_four_launches_and_one_fill(device: simt.Device) -> None:
-    """Of any number of images and objects: two passes of matching (after the fill of each object's best IoU with 0), the
-    cost, the split."""
+    """Of any number of images and objects: two passes of matching (after the fill of each object's best IoU with 0),
+    the cost, the split."""
     for objects in ((1,), (5, 0, 7, 2)):
         case = test_op_assign.scene_case("scene", objects=objects)
         before = device.launches()
