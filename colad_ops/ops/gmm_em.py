@@ -70,6 +70,8 @@ def gmm_em(
         counts: ``(G,)`` int64, with padded values: row ``g`` holds ``counts[g]`` values. Padding gets label -1 and NaN.
         covariance: ``"full"``, ``"diag"``, ``"spherical"`` (the same in one dimension) or ``"tied"`` (one variance
             shared).
+        max_iter: at most 1,000,000.
+        reg_covar: with 0, a component that shrinks to one value has no density: NaN, label 0.
         max_iter: 1 to 1000000; with ``tol=0`` every fit runs to it, since no change is less than 0.
 
     Returns:
