@@ -113,3 +113,10 @@ def test_a_second_derivative_is_refused():
     (gradient,) = torch.autograd.grad(value, boxes, create_graph=True)
     with pytest.raises(RuntimeError, match="aligned_box_iou is differentiable once"):
         gradient.square().sum().backward()
+
+
+def test_boxes_that_lie_unaligned_in_memory_are_the_same_boxes():
+    values = torch.rand(4 * 7 + 1) * 50
+    odd = values[1:].view(7, 4)
+    assert odd.data_ptr() % 16 != 0
+    assert box_iou(odd, odd.clone()).equal(box_iou(odd.clone(), odd.clone()))

@@ -19,6 +19,8 @@ inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& sizes) 
 
 inline Tensor new_like(const Tensor& like) { return torch::stable::empty_like(like); }
 
+inline Tensor copy_of(const Tensor& tensor) { return torch::stable::clone(tensor); }
+
 inline Tensor as_contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }

@@ -20,18 +20,35 @@ inline IouMode iou_mode(std::string_view mode, const char* name = "mode") {
   fail(name, " should be iou, iof, giou, diou or ciou, got ", mode);
 }
 
+// A box in memory, read and written whole: 16 bytes in float32.
+constexpr int64_t kWidestLoad = 16;
+
+template <typename T>
+struct alignas(4 * sizeof(T) < kWidestLoad ? 4 * sizeof(T) : kWidestLoad) StoredBox {
+  T x1, y1, x2, y2;
+};
+
 template <typename T>
 COLAD_HD Box<compute_t<T>> load_box(const T* boxes, int64_t row) {
   using C = compute_t<T>;
-  const T* b = boxes + 4 * row;
-  return {static_cast<C>(b[0]), static_cast<C>(b[1]), static_cast<C>(b[2]), static_cast<C>(b[3])};
+  const StoredBox<T> b = reinterpret_cast<const StoredBox<T>*>(boxes)[row];
+  return {static_cast<C>(b.x1), static_cast<C>(b.y1), static_cast<C>(b.x2), static_cast<C>(b.y2)};
 }
 
 template <typename T>
 COLAD_HD void store_box(T* boxes, int64_t row, const Box<compute_t<T>>& b) {
-  T* out = boxes + 4 * row;
-  out[0] = static_cast<T>(b.x1), out[1] = static_cast<T>(b.y1), out[2] = static_cast<T>(b.x2),
-  out[3] = static_cast<T>(b.y2);
+  reinterpret_cast<StoredBox<T>*>(boxes)[row] = {static_cast<T>(b.x1), static_cast<T>(b.y1), static_cast<T>(b.x2),
+                                                 static_cast<T>(b.y2)};
+}
+
+// Boxes as load_box reads them: contiguous and aligned, which all but odd slices of a buffer are already.
+inline Tensor as_boxes(const Tensor& boxes) {
+  const Tensor rows = as_contiguous(boxes);
+  return reinterpret_cast<uintptr_t>(rows.data_ptr()) % kWidestLoad == 0 ? rows : copy_of(rows);
+}
+
+inline std::optional<Tensor> as_boxes(const std::optional<Tensor>& boxes) {
+  return boxes ? std::optional<Tensor>(as_boxes(*boxes)) : std::nullopt;
 }
 
 // batches x n boxes against batches x m boxes -> batches x n x m values; aligned: n x n pairs on the diagonal, m = 1.
@@ -87,7 +104,7 @@ inline IouCall iou_contract(const Tensor& boxes1, const Tensor& boxes2, std::str
   }
   p.mode = iou_mode(mode);
 
-  IouCall call{as_contiguous(boxes1), as_contiguous(boxes2), boxes1, boxes1, boxes2, p, boxes1.scalar_type()};
+  IouCall call{as_boxes(boxes1), as_boxes(boxes2), boxes1, boxes1, boxes2, p, boxes1.scalar_type()};
   if (grad == nullptr) {
     call.out1 = new_tensor(boxes1, sizes);
   } else {
@@ -124,11 +141,12 @@ COLAD_HD void aligned_iou_backward_at(const IouParams& p, int64_t i) {
   store_box(static_cast<T*>(p.out2), i, d2);
 }
 
-// One output of the pairwise forward; `i` runs over batches x n x m.
-template <typename T>
-COLAD_HD void pairwise_iou_at(const IouParams& p, int64_t i) {
-  const int64_t row = i / p.m;
-  const int64_t other = row / p.n * p.m + i % p.m;
+// One output of the pairwise forward; `i` runs over batches x n x m, in 32 bits where that is enough.
+template <typename T, typename Index = int64_t>
+COLAD_HD void pairwise_iou_at(const IouParams& p, Index i) {
+  const Index n = static_cast<Index>(p.n), m = static_cast<Index>(p.m);
+  const Index row = i / m;
+  const Index other = row / n * m + (i - row * m);
   static_cast<T*>(p.out1)[i] = static_cast<T>(box_iou(load_box(static_cast<const T*>(p.boxes1), row),
                                                       load_box(static_cast<const T*>(p.boxes2), other), p.mode));
 }

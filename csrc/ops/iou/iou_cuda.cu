@@ -9,10 +9,13 @@ namespace {
 
 constexpr int kBlock = 256;  // enough warps to hide the loads; not tuned on a card
 
-template <typename T>
+// A 64-bit division costs more than the whole IoU, so indices that fit take 32 bits.
+constexpr int64_t kMost32 = INT64_C(1) << 31;
+
+template <typename T, typename Index>
 __global__ void pairwise_iou_kernel(IouParams p) {
   for (int64_t i = thread_index(); i < p.batches * p.n * p.m; i += thread_count()) {
-    pairwise_iou_at<T>(p, i);
+    pairwise_iou_at<T, Index>(p, static_cast<Index>(i));
   }
 }
 
@@ -47,7 +50,10 @@ void launch_over(void (*kernel)(IouParams), int64_t work, const IouCall& call) {
 Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, nullptr);
   const IouParams& p = call.params;
-  COLAD_DISPATCH_FLOATING(call.dtype, launch_over(pairwise_iou_kernel<scalar_t>, p.batches * p.n * p.m, call));
+  COLAD_DISPATCH_FLOATING(
+      call.dtype, const int64_t work = p.batches * p.n * p.m;
+      launch_over(work < kMost32 ? pairwise_iou_kernel<scalar_t, uint32_t> : pairwise_iou_kernel<scalar_t, int64_t>,
+                  work, call));
   return call.out1;
 }
 

@@ -80,14 +80,14 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   p.inclusive_corners = inclusive_corners;
 
   const ScalarType dtype = anchors.scalar_type();
-  MatchCall call{as_contiguous(anchors),
-                 as_contiguous(gt_boxes),
+  MatchCall call{as_boxes(anchors),
+                 as_boxes(gt_boxes),
                  as_contiguous(gt_offsets),
                  new_tensor(anchors, {p.images, p.anchor_count}, ScalarType::Long),
                  new_tensor(anchors, {p.images, p.anchor_count}),
                  new_tensor(anchors, {p.objects}, dtype == ScalarType::Double ? dtype : ScalarType::Float),
                  as_contiguous(valid),
-                 as_contiguous(ignore_boxes),
+                 as_boxes(ignore_boxes),
                  as_contiguous(ignore_offsets),
                  p,
                  dtype};

@@ -34,7 +34,7 @@ inline NmsCall nms_contract(const Tensor& boxes, const Tensor& labels, const Ten
   check_same_device(labels, "labels", boxes, "boxes");
   check_same_device(images, "images", boxes, "boxes");
   check_number(iou_threshold, "iou_threshold");
-  NmsCall call{as_contiguous(boxes),
+  NmsCall call{as_boxes(boxes),
                as_contiguous(labels),
                as_contiguous(images),
                new_tensor(boxes, {boxes.size(0)}, ScalarType::Bool),

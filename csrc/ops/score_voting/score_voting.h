@@ -37,9 +37,9 @@ inline VotingCall voting_contract(const Tensor& boxes, const Tensor& labels, con
   check(sigma > 0, "sigma should be > 0, got ", sigma);
   check_number(iou_threshold, "iou_threshold");
   check_number(score_threshold, "score_threshold");
-  VotingCall call{as_contiguous(boxes),
+  VotingCall call{as_boxes(boxes),
                   as_contiguous(labels),
-                  as_contiguous(all_boxes),
+                  as_boxes(all_boxes),
                   as_contiguous(all_scores),
                   new_tensor(boxes, {boxes.size(0), 4}),
                   {},

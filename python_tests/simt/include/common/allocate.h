@@ -3,10 +3,12 @@
 
 #define new_tensor unseen_new_tensor
 #define new_like unseen_new_like
+#define copy_of unseen_copy_of
 #define as_contiguous unseen_as_contiguous
 #include "../../../../csrc/common/allocate.h"
 #undef new_tensor
 #undef new_like
+#undef copy_of
 #undef as_contiguous
 
 #include "../../simt.h"
@@ -31,6 +33,8 @@ inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& sizes) 
 }
 
 inline Tensor new_like(const Tensor& like) { return seen(unseen_new_like(like), simt::Origin::scratch); }
+
+inline Tensor copy_of(const Tensor& tensor) { return seen(unseen_copy_of(tensor), simt::Origin::tensor); }
 
 inline Tensor as_contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : seen(unseen_as_contiguous(tensor), simt::Origin::tensor);
