@@ -31,9 +31,11 @@ STABLE_TORCH_LIBRARY(colad, m) {
       "bool prefix) -> (Tensor matched, Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, "
       "Tensor variances)");
   m.def(
-      "cost_statistics(Tensor cost, Tensor matched, Tensor gt_offsets, SymInt num_objects, SymInt[] level_sizes) "
+      "cost_statistics(Tensor costs, Tensor matched, Tensor gt_offsets, SymInt num_objects, SymInt[] level_sizes) "
       "-> (Tensor count, Tensor mean, Tensor std)");
+  // co_assign
   m.def("indicator_means(Tensor values, Tensor gt_offsets) -> Tensor");
+  m.def("select_costs(Tensor costs, Tensor matched, Tensor teacher, SymInt[] level_sizes) -> Tensor");
   // focal_loss
   m.def(
       "sigmoid_focal_loss(Tensor logits, Tensor labels, Tensor? weight, float alpha, float gamma, bool sum) -> Tensor");

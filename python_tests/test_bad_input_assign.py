@@ -147,7 +147,6 @@ LEVEL_SIZES = [
 SPLIT_CANDIDATES = [
     ("cost_integers", {"cost": MATCHED}, "cost should have dtype Float, got Long"),
     ("cost_double", {"cost": MATCHED.double()}, "cost should have dtype Float, got Double"),
-    ("cost_rank", {"cost": SCORES}, "cost should have shape (B, A), got (3,)"),
     ("matched_shape", {"matched": MATCHED[:, :2]}, "matched should have shape (B, A), as cost, got (1, 2)"),
     ("matched_missing", {"matched": None}, "matched should be a tensor, got None"),
     ("offsets_missing", {"gt_offsets": None}, "gt_offsets should be a tensor, got None"),
@@ -177,6 +176,7 @@ SPLIT_CANDIDATES = [
 ]
 
 SPLIT_LABELS = [
+    ("cost_rank", {"cost": SCORES}, "cost should have shape (B, A), got (3,)"),
     (
         "labels_fewer",
         {"gt_labels": LABELS[:2]},
@@ -185,6 +185,7 @@ SPLIT_LABELS = [
 ]
 
 COST_STATISTICS = [
+    ("cost_rank", {"cost": SCORES}, "cost should have shape (B, A) or (K, B, A), got (3,)"),
     ("fewer_objects", {"num_objects": 2}, "gt_offsets should end at the number of rows 2, got 3"),
     ("negative_objects", {"num_objects": -1}, "num_objects should be >= 0, got -1"),
     ("most_objects", {"num_objects": MOST}, f"gt_offsets should end at the number of rows {MOST}, got 3"),

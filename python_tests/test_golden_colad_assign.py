@@ -67,9 +67,10 @@ def assign(case: GoldenCase) -> CoAssignment:
     return colad_assign(both, case.anchors, case.level_sizes, *case.ground_truth, config_of(case), **options)
 
 
-def statistics_of(case: GoldenCase, network: str) -> CostStatistics:
-    """``(G, L)`` of the recorded costs."""
-    costs, matched = case.spread(case[f"{network}_pos_loss"]), torch.from_numpy(case.matched)
+def statistics_of(case: GoldenCase) -> CostStatistics:
+    """``(2, G, L)`` of both networks' recorded costs."""
+    costs = torch.stack([case.spread(case[f"{network}_pos_loss"]) for network in NETWORKS])
+    matched = torch.from_numpy(case.matched)
     return cost_statistics(costs, matched, case.gt_offsets, case.objects, case.level_sizes)
 
 
@@ -115,8 +116,9 @@ def compare_costs(record: Recording, case: GoldenCase) -> None:
 
 def compare_selection(record: Recording, case: GoldenCase) -> None:
     """Each object and level, and the statistics of each image, that the official code logs."""
-    statistics = {network: statistics_of(case, network) for network in NETWORKS}
-    teacher = _teacher_of_levels(list(statistics.values()))[0].numpy()  # (G, L), -1 without candidates
+    of_both = statistics_of(case)
+    teacher = _teacher_of_levels(of_both)[0].numpy()  # (G, L), -1 without candidates
+    statistics = {network: CostStatistics(*(x[k] for x in of_both)) for k, network in enumerate(NETWORKS)}
     record.same("sel_gt", (teacher >= 0).nonzero()[0])
     record.same("sel_level", (teacher >= 0).nonzero()[1])
     pairs = case["sel_gt"], case["sel_level"]

@@ -129,12 +129,15 @@ def cost_statistics(
 ) -> CostStatistics:
     """Count, mean and unbiased standard deviation of the costs of each object's candidates on each level, before top-k.
 
-    Arguments as :func:`split_candidates`; ``level_sizes=[A]`` takes all levels together.
+    Arguments as :func:`split_candidates`, or ``cost (K, B, A)`` of K networks for results ``(K, G, L)``;
+    ``level_sizes=[A]`` takes all levels together.
     """
-    statistics = torch.ops.colad.cost_statistics(cost.detach(), matched, gt_offsets, num_objects, level_sizes)
+    one = cost.dim() == 2
+    costs = cost.detach().unsqueeze(0) if one else cost.detach()
+    statistics = torch.ops.colad.cost_statistics(costs, matched, gt_offsets, num_objects, level_sizes)
     if debug.checks_data(cost):
         debug.check_offsets("gt_offsets", gt_offsets, num_objects)
-    return CostStatistics(*statistics)
+    return CostStatistics(*(x.squeeze(0) if one else x for x in statistics))
 
 
 @torch.library.register_fake("colad::split_candidates")
@@ -153,13 +156,13 @@ def _(cost, matched, gt_offsets, num_objects, level_sizes, *options):
 
 
 @torch.library.register_fake("colad::cost_statistics")
-def _(cost, matched, gt_offsets, num_objects, level_sizes):
-    check_same_device(cost=cost, matched=matched, gt_offsets=gt_offsets)
-    shape = (num_objects, len(level_sizes))
+def _(costs, matched, gt_offsets, num_objects, level_sizes):
+    check_same_device(costs=costs, matched=matched, gt_offsets=gt_offsets)
+    shape = (costs.shape[0], num_objects, len(level_sizes))
     return (
-        cost.new_empty(shape, dtype=torch.int64),
-        cost.new_empty(shape, dtype=torch.float64),
-        cost.new_empty(shape, dtype=torch.float64),
+        costs.new_empty(shape, dtype=torch.int64),
+        costs.new_empty(shape, dtype=torch.float64),
+        costs.new_empty(shape, dtype=torch.float64),
     )
 
 

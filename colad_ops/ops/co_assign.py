@@ -124,24 +124,18 @@ def colad_assign(
         return split_candidates(cost, matched, level_sizes, gt_boxes, gt_labels, gt_offsets, config)
 
     if granularity == "object_level":
-        teacher, values = _teacher_of_levels(
-            [cost_statistics(c, matched, gt_offsets, objects, level_sizes) for c in costs]
-        )
-        # Filled on the device: a tensor made of the sizes would be copied there, and waited for.
-        level_of_anchor = torch.cat([matched.new_full((size,), level) for level, size in enumerate(level_sizes)])
-        chosen = torch.cat([teacher, teacher.new_zeros(1, teacher.shape[1])])[matched.clamp(min=0), level_of_anchor]
+        statistics = cost_statistics(costs, matched, gt_offsets, objects, level_sizes)  # (K, G, L)
+        teacher, values = _teacher_of_levels(statistics)
         means = _mean_where_defined(values.flatten(1))
+        cost = torch.ops.colad.select_costs(costs, matched, teacher, level_sizes)  # (B, A)
     else:
+        all_levels = [matched.shape[1]]
         if indicator == "fisher":
             values = torch.stack([split(c).fisher for c in costs])  # (K, G)
         else:
-            all_levels = [matched.shape[1]]
-            values = torch.stack(
-                [_std_over_mean(cost_statistics(c, matched, gt_offsets, objects, all_levels)) for c in costs]
-            ).squeeze(-1)  # (K, G)
+            values = _std_over_mean(cost_statistics(costs, matched, gt_offsets, objects, all_levels)).squeeze(-1)
         teacher, means = _teacher_of_objects(values, gt_offsets, granularity)
-        chosen = torch.cat([teacher, teacher.new_zeros(1)])[matched.clamp(min=0)]
-    cost = costs.gather(0, chosen.clamp(min=0).unsqueeze(0)).squeeze(0)  # (B, A)
+        cost = torch.ops.colad.select_costs(costs, matched, teacher.unsqueeze(1), all_levels)
     return CoAssignment(split(cost), teacher, means)
 
 
@@ -149,6 +143,12 @@ def colad_assign(
 def _(values, gt_offsets):
     check_same_device(values=values, gt_offsets=gt_offsets)
     return values.new_empty((values.shape[0], gt_offsets.shape[0] - 1))
+
+
+@torch.library.register_fake("colad::select_costs")
+def _(costs, matched, teacher, level_sizes):
+    check_same_device(costs=costs, matched=matched, teacher=teacher)
+    return costs.new_empty(costs.shape[1:])
 
 
 def _std_over_mean(statistics: CostStatistics) -> Tensor:
@@ -187,20 +187,19 @@ def _teacher_of_objects(values: Tensor, gt_offsets: Tensor, granularity: str) ->
     return _first_of_highest(of_image)[image], means
 
 
-def _teacher_of_levels(statistics: Sequence[CostStatistics]) -> tuple[Tensor, Tensor]:
-    """``(G, L)`` the network that assigns each object and level, -1 without candidates, and indicators ``(K, G,
-    L)``."""
-    values = torch.stack([_std_over_mean(s) for s in statistics])
+def _teacher_of_levels(statistics: CostStatistics) -> tuple[Tensor, Tensor]:
+    """``(G, L)`` the network that assigns each object and level, -1 without candidates, and indicators ``(K, G, L)``,
+    from statistics ``(K, G, L)``."""
+    values, count = _std_over_mean(statistics), statistics.count
     # Several samples: the last of the highest (the official code prefers the teacher, who comes second), compared one
     # after the other as there: next to an undefined indicator the earlier network stays, if it has samples (its costs
     # may be NaN). One: the first of the lowest.
-    highest, samples = values[0], statistics[0].count
+    highest, samples = values[0], count[0]
     last_of_highest = torch.zeros_like(samples)
     for k in range(1, values.shape[0]):
-        wins = (values[k] >= highest) | ((samples < 2) & (statistics[k].count > 1))
-        highest, samples = torch.where(wins, values[k], highest), torch.where(wins, statistics[k].count, samples)
+        wins = (values[k] >= highest) | ((samples < 2) & (count[k] > 1))
+        highest, samples = torch.where(wins, values[k], highest), torch.where(wins, count[k], samples)
         last_of_highest = torch.where(wins, k, last_of_highest)
-    first_of_lowest = _first_of_highest(-torch.stack([s.mean for s in statistics]))
-    counts = torch.stack([s.count for s in statistics]).amax(0)
-    teacher = torch.where(counts > 1, last_of_highest, first_of_lowest)
-    return torch.where(counts > 0, teacher, -1), values
+    most = count.amax(0)
+    teacher = torch.where(most > 1, last_of_highest, _first_of_highest(-statistics.mean))
+    return torch.where(most > 0, teacher, -1), values

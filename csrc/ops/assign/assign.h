@@ -41,18 +41,49 @@ struct SplitParams {
 };
 
 struct StatisticsParams {
-  CandidateParams candidates;
+  CandidateParams candidates;  // of the first network
+  int64_t networks;
   int64_t* count;
   double *mean, *std;
+
+  // The candidates by the costs of one network.
+  COLAD_HD CandidateParams of_network(int64_t network) const {
+    CandidateParams p = candidates;
+    p.cost += network * p.images * p.anchor_count;
+    return p;
+  }
 };
 
+// Checks the levels and writes where each begins, and the end; returns how many there are.
+inline int level_begins(const std::vector<int64_t>& level_sizes, int64_t anchors, int64_t* begin) {
+  check(level_sizes.size() >= 1 && level_sizes.size() <= kMaxLevels, "level_sizes should have 1 to ", kMaxLevels,
+        " levels, got ", level_sizes.size());
+  const int levels = static_cast<int>(level_sizes.size());
+  begin[0] = 0;
+  for (int l = 0; l < levels; ++l) {
+    check(level_sizes[l] >= 0, "level_sizes should be >= 0, got ", level_sizes[l], " at level ", l);
+    check(level_sizes[l] <= anchors - begin[l], "level_sizes should sum to the number of anchors ", anchors,
+          ", got more, with ", level_sizes[l], " at level ", l);
+    begin[l + 1] = begin[l] + level_sizes[l];
+  }
+  check(begin[levels] == anchors, "level_sizes should sum to the number of anchors ", anchors, ", got ", begin[levels]);
+  return levels;
+}
+
+// `cost` is (B, A), or (K, B, A) where `networks` is given: their number is written there.
 inline CandidateParams candidate_contract(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
-                                          const std::vector<int64_t>& level_sizes, int64_t objects) {
+                                          const std::vector<int64_t>& level_sizes, int64_t objects,
+                                          int64_t* networks = nullptr) {
   CandidateParams p{};
-  check_shape(cost, "cost", {-1, -1}, "(B, A)");
+  if (networks == nullptr) {
+    check_shape(cost, "cost", {-1, -1}, "(B, A)");
+  } else {
+    check_shape(cost, "cost", {-1, -1, -1}, "(B, A) or (K, B, A)");
+    *networks = cost.size(0);
+  }
   check_dtype(cost, "cost", ScalarType::Float);
-  p.images = cost.size(0);
-  p.anchor_count = cost.size(1);
+  p.images = cost.size(cost.dim() - 2);
+  p.anchor_count = cost.size(cost.dim() - 1);
   check_shape(matched, "matched", {p.images, p.anchor_count}, "(B, A), as cost");
   check_dtype(matched, "matched", ScalarType::Long);
   check_same_device(matched, "matched", cost, "cost");
@@ -60,19 +91,9 @@ inline CandidateParams candidate_contract(const Tensor& cost, const Tensor& matc
   const int64_t images = check_offsets(gt_offsets, "gt_offsets", objects, cost, "cost");
   check(images == p.images, "gt_offsets should have one row an image and one more, ", p.images + 1, ", got ",
         images + 1);
-  check(level_sizes.size() >= 1 && level_sizes.size() <= kMaxLevels, "level_sizes should have 1 to ", kMaxLevels,
-        " levels, got ", level_sizes.size());
   check(p.anchor_count <= int64_t(UINT32_MAX), "cost should have fewer than 2^32 anchors an image, got ",
         p.anchor_count);
-  p.levels = static_cast<int>(level_sizes.size());
-  for (int l = 0; l < p.levels; ++l) {
-    check(level_sizes[l] >= 0, "level_sizes should be >= 0, got ", level_sizes[l], " at level ", l);
-    check(level_sizes[l] <= p.anchor_count - p.level_begin[l], "level_sizes should sum to the number of anchors ",
-          p.anchor_count, ", got more, with ", level_sizes[l], " at level ", l);
-    p.level_begin[l + 1] = p.level_begin[l] + level_sizes[l];
-  }
-  check(p.level_begin[p.levels] == p.anchor_count, "level_sizes should sum to the number of anchors ", p.anchor_count,
-        ", got ", p.level_begin[p.levels]);
+  p.levels = level_begins(level_sizes, p.anchor_count, p.level_begin);
   p.objects = objects;
   if (gt_offsets.is_cpu()) {  // before anything of that many objects is allocated
     const Tensor offsets = as_contiguous(gt_offsets);
@@ -156,70 +177,27 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
 }
 
 struct StatisticsCall {
-  Tensor cost, matched, gt_offsets, count, mean, std;
+  Tensor costs, matched, gt_offsets, count, mean, std;
   StatisticsParams params;
 };
 
-inline StatisticsCall statistics_contract(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
+inline StatisticsCall statistics_contract(const Tensor& costs, const Tensor& matched, const Tensor& gt_offsets,
                                           int64_t objects, const std::vector<int64_t>& level_sizes) {
   StatisticsParams p{};
-  p.candidates = candidate_contract(cost, matched, gt_offsets, level_sizes, objects);
-  const std::vector<int64_t> sizes{objects, p.candidates.levels};
-  StatisticsCall call{as_contiguous(cost),
+  p.candidates = candidate_contract(costs, matched, gt_offsets, level_sizes, objects, &p.networks);
+  const std::vector<int64_t> sizes{p.networks, objects, p.candidates.levels};
+  StatisticsCall call{as_contiguous(costs),
                       as_contiguous(matched),
                       as_contiguous(gt_offsets),
-                      new_tensor(cost, sizes, ScalarType::Long),
-                      new_tensor(cost, sizes, ScalarType::Double),
-                      new_tensor(cost, sizes, ScalarType::Double),
+                      new_tensor(costs, sizes, ScalarType::Long),
+                      new_tensor(costs, sizes, ScalarType::Double),
+                      new_tensor(costs, sizes, ScalarType::Double),
                       p};
-  point_at_inputs(call.params.candidates, call.cost, call.matched, call.gt_offsets);
+  point_at_inputs(call.params.candidates, call.costs, call.matched, call.gt_offsets);
   call.params.count = static_cast<int64_t*>(call.count.data_ptr());
   call.params.mean = static_cast<double*>(call.mean.data_ptr());
   call.params.std = static_cast<double*>(call.std.data_ptr());
   return call;
-}
-
-struct IndicatorParams {
-  const double* values;  // (networks, objects), NaN where undefined
-  const int64_t* gt_offsets;
-  double* means;  // (networks, images)
-  int64_t networks, images, objects;
-};
-
-struct IndicatorCall {
-  Tensor values, gt_offsets, means;
-  IndicatorParams params;
-};
-
-inline IndicatorCall indicator_contract(const Tensor& values, const Tensor& gt_offsets) {
-  check_shape(values, "values", {-1, -1}, "(K, G)");
-  check_dtype(values, "values", ScalarType::Double);
-  const int64_t images = check_offsets(gt_offsets, "gt_offsets", values.size(1), values, "values");
-  IndicatorCall call{
-      as_contiguous(values), as_contiguous(gt_offsets), new_tensor(values, {values.size(0), images}), {}};
-  call.params = {static_cast<const double*>(call.values.data_ptr()),
-                 static_cast<const int64_t*>(call.gt_offsets.data_ptr()),
-                 static_cast<double*>(call.means.data_ptr()),
-                 values.size(0),
-                 images,
-                 values.size(1)};
-  return call;
-}
-
-// Mean over the image's objects where defined, in row order: the same bits in whatever batch; `i` runs over networks x
-// images.
-COLAD_HD void write_indicator_mean(const IndicatorParams& p, int64_t i) {
-  const Rows rows = rows_of_image(p.gt_offsets, i % p.images, p.objects);
-  double sum = 0.0;
-  int64_t count = 0;
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    const double value = p.values[i / p.images * p.objects + row];
-    if (value == value) {
-      sum += value;
-      ++count;
-    }
-  }
-  p.means[i] = mean_of(sum, count);
 }
 
 // What an anchor becomes before any object claims it as positive.

@@ -142,31 +142,24 @@ SplitTensors split_candidates(const Tensor& cost, const Tensor& matched, const T
   return call.outputs();
 }
 
-std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
+std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& costs, const Tensor& matched, const Tensor& gt_offsets,
                                                    int64_t num_objects, std::vector<int64_t> level_sizes) {
-  const StatisticsCall call = statistics_contract(cost, matched, gt_offsets, num_objects, level_sizes);
+  const StatisticsCall call = statistics_contract(costs, matched, gt_offsets, num_objects, level_sizes);
   const StatisticsParams& p = call.params;
   check_data(p.candidates);
-  for_each_object(p.candidates, [&](int64_t, int64_t row, uint64_t* keys, int64_t count) {
-    for_each_level(p.candidates, keys, keys + count, [&](int level, uint64_t* begin, uint64_t* end) {
-      const int64_t i = row * p.candidates.levels + level;
-      const MeanAndStd moments = moments_of(begin, end - begin);
-      p.count[i] = end - begin;
-      p.mean[i] = moments.mean;
-      p.std[i] = moments.std;
+  for (int64_t network = 0; network < p.networks; ++network) {
+    const CandidateParams candidates = p.of_network(network);
+    for_each_object(candidates, [&](int64_t, int64_t row, uint64_t* keys, int64_t count) {
+      for_each_level(candidates, keys, keys + count, [&](int level, uint64_t* begin, uint64_t* end) {
+        const int64_t i = (network * candidates.objects + row) * candidates.levels + level;
+        const MeanAndStd moments = moments_of(begin, end - begin);
+        p.count[i] = end - begin;
+        p.mean[i] = moments.mean;
+        p.std[i] = moments.std;
+      });
     });
-  });
-  return {call.count, call.mean, call.std};
-}
-
-Tensor indicator_means(const Tensor& values, const Tensor& gt_offsets) {
-  const IndicatorCall call = indicator_contract(values, gt_offsets);
-  const IndicatorParams& p = call.params;
-  check_offsets_ascend(p.gt_offsets, p.images, p.objects, "gt_offsets");
-  for (int64_t i = 0; i < p.networks * p.images; ++i) {
-    write_indicator_mean(p, i);
   }
-  return call.means;
+  return {call.count, call.mean, call.std};
 }
 
 }  // namespace
@@ -175,5 +168,4 @@ Tensor indicator_means(const Tensor& values, const Tensor& gt_offsets) {
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
   m.impl("split_candidates", TORCH_BOX(&colad::split_candidates));
   m.impl("cost_statistics", TORCH_BOX(&colad::cost_statistics));
-  m.impl("indicator_means", TORCH_BOX(&colad::indicator_means));
 }

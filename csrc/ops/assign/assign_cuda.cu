@@ -121,9 +121,10 @@ __global__ void split_kernel(const __grid_constant__ SplitParams p) {
 
 __global__ void statistics_kernel(const __grid_constant__ StatisticsParams p) {
   __shared__ ObjectMemory memory;
-  const CandidateParams& c = p.candidates;
-  for (int64_t i = blockIdx.x; i < c.objects * c.levels; i += gridDim.x) {
-    const int64_t row = i / c.levels, level = i % c.levels;
+  const int64_t objects = p.candidates.objects, levels = p.candidates.levels;
+  for (int64_t i = blockIdx.x; i < p.networks * objects * levels; i += gridDim.x) {
+    const CandidateParams c = p.of_network(i / levels / objects);
+    const int64_t row = i / levels % objects, level = i % levels;
     Moments moments{0.0, 0.0, 0.0};
     for_each_matched(
         c, image_of(c, row), row, c.level_begin[level], c.level_begin[level + 1],
@@ -157,31 +158,15 @@ SplitTensors split_candidates(const Tensor& cost, const Tensor& matched, const T
   return call.outputs();
 }
 
-std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
+std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& costs, const Tensor& matched, const Tensor& gt_offsets,
                                                    int64_t num_objects, std::vector<int64_t> level_sizes) {
-  const StatisticsCall call = statistics_contract(cost, matched, gt_offsets, num_objects, level_sizes);
-  const CandidateParams& c = call.params.candidates;
-  if (num_objects > 0 && c.images > 0) {
-    const CudaScope scope(cost);
-    launch(statistics_kernel, blocks_for(num_objects * c.levels), kBlock, 0, scope.stream(), call.params);
+  const StatisticsCall call = statistics_contract(costs, matched, gt_offsets, num_objects, level_sizes);
+  const int64_t work = call.params.networks * num_objects * call.params.candidates.levels;
+  if (work > 0) {
+    const CudaScope scope(costs);
+    launch(statistics_kernel, blocks_for(work), kBlock, 0, scope.stream(), call.params);
   }
   return {call.count, call.mean, call.std};
-}
-
-__global__ void indicator_means_kernel(IndicatorParams p) {
-  for (int64_t i = thread_index(); i < p.networks * p.images; i += thread_count()) {
-    write_indicator_mean(p, i);
-  }
-}
-
-Tensor indicator_means(const Tensor& values, const Tensor& gt_offsets) {
-  const IndicatorCall call = indicator_contract(values, gt_offsets);
-  const int64_t work = call.params.networks * call.params.images;
-  if (work > 0) {
-    const CudaScope scope(values);
-    launch(indicator_means_kernel, grid_for(work, kWarp), kWarp, 0, scope.stream(), call.params);
-  }
-  return call.means;
 }
 
 }  // namespace
@@ -190,5 +175,4 @@ Tensor indicator_means(const Tensor& values, const Tensor& gt_offsets) {
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
   m.impl("split_candidates", TORCH_BOX(&colad::split_candidates));
   m.impl("cost_statistics", TORCH_BOX(&colad::cost_statistics));
-  m.impl("indicator_means", TORCH_BOX(&colad::indicator_means));
 }

@@ -1,0 +1,52 @@
+// indicator_means and select_costs on CUDA: one thread a value.
+#include <torch/csrc/stable/library.h>
+
+#include "common/cuda.cuh"
+#include "ops/co_assign/co_assign.h"
+
+namespace colad {
+namespace {
+
+constexpr int kMeansBlock = 32;    // a few networks x some images: one warp, each thread adds up an image's objects
+constexpr int kSelectBlock = 256;  // enough warps to hide the loads; not tuned on a card
+
+__global__ void indicator_means_kernel(IndicatorParams p) {
+  for (int64_t i = thread_index(); i < p.networks * p.images; i += thread_count()) {
+    write_indicator_mean(p, i);
+  }
+}
+
+__global__ void select_costs_kernel(const __grid_constant__ SelectParams p) {
+  for (int64_t i = thread_index(); i < p.images * p.anchor_count; i += thread_count()) {
+    write_selected(p, i);
+  }
+}
+
+Tensor indicator_means(const Tensor& values, const Tensor& gt_offsets) {
+  const IndicatorCall call = indicator_contract(values, gt_offsets);
+  const int64_t work = call.params.networks * call.params.images;
+  if (work > 0) {
+    const CudaScope scope(values);
+    launch(indicator_means_kernel, grid_for(work, kMeansBlock), kMeansBlock, 0, scope.stream(), call.params);
+  }
+  return call.means;
+}
+
+Tensor select_costs(const Tensor& costs, const Tensor& matched, const Tensor& teacher,
+                    std::vector<int64_t> level_sizes) {
+  const SelectCall call = select_contract(costs, matched, teacher, level_sizes);
+  const int64_t work = call.params.images * call.params.anchor_count;
+  if (work > 0) {
+    const CudaScope scope(costs);
+    launch(select_costs_kernel, grid_for(work, kSelectBlock), kSelectBlock, 0, scope.stream(), call.params);
+  }
+  return call.cost;
+}
+
+}  // namespace
+}  // namespace colad
+
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
+  m.impl("indicator_means", TORCH_BOX(&colad::indicator_means));
+  m.impl("select_costs", TORCH_BOX(&colad::select_costs));
+}
