@@ -26,19 +26,25 @@ struct Tile {
   Bits best[kTile];  // first pass: of this block's anchors; second pass: of all
 };
 
-// The anchor of this thread in work item `item` (image by image, tile by tile).
-struct Place {
-  int64_t image, anchor;
-};
-
 __device__ int64_t tiles_of(const MatchParams& p) { return (p.anchor_count + kBlock - 1) / kBlock; }
 
-__device__ Place place_of(const MatchParams& p, int64_t item) {
-  return {item / tiles_of(p), item % tiles_of(p) * kBlock + threadIdx.x};
-}
+// The anchor of this thread in work item `item` (image by image, tile by tile); there may be none.
+template <typename C>
+struct TileAnchor {
+  int64_t image, anchor;
+  bool exists, takes_part;
+  MatchBox<C> box;
+};
 
-__device__ bool takes_part(const MatchParams& p, const Place& place) {
-  return place.anchor < p.anchor_count && anchor_is_valid(p, place.image, place.anchor);
+template <typename T>
+__device__ TileAnchor<compute_t<T>> tile_anchor(const MatchParams& p, int64_t item) {
+  TileAnchor<compute_t<T>> a{item / tiles_of(p), item % tiles_of(p) * kBlock + threadIdx.x, false, false, {}};
+  a.exists = a.anchor < p.anchor_count;
+  a.takes_part = a.exists && anchor_is_valid(p, a.image, a.anchor);
+  if (a.takes_part) {
+    a.box = measured_box<T>(p, p.anchors, a.anchor);
+  }
+  return a;
 }
 
 // Calls visit(first row, rows) for every tile of the image's objects; `best(row)` is what is known of an object before.
@@ -65,18 +71,13 @@ __global__ void first_pass_kernel(const __grid_constant__ MatchParams p) {
   __shared__ Tile<C> tile;
   Bits* object_best = static_cast<Bits*>(p.object_best);
   for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
-    const Place place = place_of(p, item);
-    const bool active = takes_part(p, place);
-    MatchBox<C> box{};
-    if (active) {
-      box = measured_box<T>(p, p.anchors, place.anchor);
-    }
+    const TileAnchor<C> own = tile_anchor<T>(p, item);
     BestObject<C> best{C(-1), -1};
     for_each_tile<T>(
-        p, place.image, tile, [](int64_t) { return Bits(0); },
+        p, own.image, tile, [](int64_t) { return Bits(0); },
         [&](int64_t first, int count) {
-          for (int i = 0; active && i < count; ++i) {
-            const C iou = match_iou(tile.gt[i], box);
+          for (int i = 0; own.takes_part && i < count; ++i) {
+            const C iou = match_iou(tile.gt[i], own.box);
             meet(best, iou, first + i);
             if (iou > C(0)) {
               atomicMax(&tile.best[i], ordered_bits(iou));
@@ -89,8 +90,8 @@ __global__ void first_pass_kernel(const __grid_constant__ MatchParams p) {
             }
           }
         });
-    if (place.anchor < p.anchor_count) {
-      write_first_pass<T>(p, place.image, place.anchor, best);
+    if (own.exists) {
+      write_first_pass<T>(p, own.image, own.anchor, best);
     }
   }
 }
@@ -102,25 +103,20 @@ __global__ void second_pass_kernel(const __grid_constant__ MatchParams p) {
   __shared__ Tile<C> tile;
   const Bits* object_best = static_cast<const Bits*>(p.object_best);
   for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
-    const Place place = place_of(p, item);
-    const bool active = takes_part(p, place);
-    MatchBox<C> box{};
-    if (active) {
-      box = measured_box<T>(p, p.anchors, place.anchor);
-    }
+    const TileAnchor<C> own = tile_anchor<T>(p, item);
     SecondPass<C> pass;
     if (p.low_quality != LowQuality::none) {
       for_each_tile<T>(
-          p, place.image, tile, [&](int64_t row) { return object_best[row]; },
+          p, own.image, tile, [&](int64_t row) { return object_best[row]; },
           [&](int64_t first, int count) {
-            for (int i = 0; active && i < count; ++i) {
-              const C iou = match_iou(tile.gt[i], box);
+            for (int i = 0; own.takes_part && i < count; ++i) {
+              const C iou = match_iou(tile.gt[i], own.box);
               pass.meet_object(iou, first + i, value_of(tile.best[i]), p.claim_zero_overlap);
             }
           });
     }
-    if (active) {
-      write_second_pass<T>(p, place.image, place.anchor, box, pass);
+    if (own.takes_part) {
+      write_second_pass<T>(p, own.image, own.anchor, own.box, pass);
     }
   }
 }
