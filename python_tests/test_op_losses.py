@@ -18,7 +18,37 @@ def labels(*shape, classes, seed=0):
     return torch.randint(-2, classes + 1, shape, generator=torch.Generator().manual_seed(seed))
 
 
-class TestSigmoidFocalLoss(GradientContract):
+def maps(images, columns, anchors, seed=0, dtype=torch.float32):
+    """(images, anchors, columns) as it lies in an NCHW map."""
+    return rows(images, columns, anchors, seed=seed, dtype=dtype).transpose(1, 2)
+
+
+def weights_of_maps(kind, columns, anchors, dtype):
+    """A weight of rows, or of elements that lie as the maps do; some are 0."""
+    weight = rows(2, anchors) if kind == "rows" else maps(2, columns, anchors)
+    return weight.clamp(min=0).to(torch.float64 if dtype == torch.float64 else torch.float32)
+
+
+def misaligned(tensor):
+    """The same values and order in memory, but off by one element from where the allocator begins."""
+    memory = tensor.new_empty(tensor.untyped_storage().nbytes() // tensor.element_size() + 1)
+    return memory.as_strided(tensor.shape, tensor.stride(), 1).copy_(tensor)
+
+
+class LossContract(GradientContract):
+    # A sum adds in the order of memory: that of a map may differ from that of rows in its last bits. The many elements
+    # of these cases would be slow to differentiate one by one, in double whatever their dtype.
+    not_for = {
+        "test_does_not_depend_on_strides": ("sum_of_maps",),
+        "test_gradcheck_in_double": ("_of_maps", "_of_packs"),
+    }
+
+    @classmethod
+    def cases_of(cls, law):
+        return [case for case in super().cases_of(law) if not any(x in case.name for x in cls.not_for.get(law, ()))]
+
+
+class TestSigmoidFocalLoss(LossContract):
     operator, reference = staticmethod(sigmoid_focal_loss), staticmethod(sigmoid_focal_loss_reference)
     differentiable = (0,)
 
@@ -50,10 +80,49 @@ class TestSigmoidFocalLoss(GradientContract):
             Case("more_than_a_chunk", rows(2000, 5), labels(2000, classes=5)),
             Case("one_class", rows(6, 1), labels(6, classes=1)),
             Case("empty", rows(0, 5), labels(0, classes=5), representative=True),
+            # On CUDA packs of 16 bytes, with and without a rest, within a row and across rows.
+            *(
+                Case(
+                    f"{reduction}_of_packs_{'x'.join(map(str, shape))}_{str(d)[6:]}",
+                    rows(*shape, dtype=d),
+                    labels(shape[0], classes=shape[1]),
+                    reduction=reduction,
+                )
+                for shape in ((37, 16), (41, 5), (3, 1))
+                for d in DTYPES
+                for reduction in ("none", "sum")
+            ),
+            *(
+                Case(
+                    f"{reduction}_of_maps_{columns}x{anchors}_{kind}_{str(d)[6:]}",
+                    maps(2, columns, anchors, dtype=d),
+                    labels(2, anchors, classes=columns),
+                    weight=weights_of_maps(kind, columns, anchors, d),
+                    reduction=reduction,
+                )
+                for columns, anchors, kind in (
+                    (16, 24, "rows"),
+                    (16, 24, "elements"),
+                    (5, 24, "rows"),
+                    (7, 13, "rows"),
+                    (8, 13, "rows"),
+                )
+                for d in DTYPES
+                for reduction in ("none", "sum")
+            ),
+            Case("part_of_every_image", rows(2, 24, 16)[:, :12], labels(2, 12, classes=16)),
+            Case("sum_of_maps_of_many_chunks", maps(2, 16, 1800), labels(2, 1800, classes=16)),
+            Case("sum_of_packs_and_a_rest_of_many_chunks", rows(2001, 5).double(), labels(2001, classes=5)),
+            Case("packs_weight_of_rows", rows(41, 5), labels(41, classes=5), weight=rows(41).abs()),
+            Case("packs_weight_of_elements", rows(41, 5), labels(41, classes=5), weight=rows(41, 5).abs()),
+            *(
+                Case(f"misaligned_{str(d)[6:]}", misaligned(rows(41, 5, dtype=d)), labels(41, classes=5))
+                for d in DTYPES
+            ),
         ]
 
 
-class TestFocalKlLoss(GradientContract):
+class TestFocalKlLoss(LossContract):
     operator, reference = staticmethod(focal_kl_loss), staticmethod(focal_kl_loss_reference)
     differentiable = (0,)
 
@@ -84,6 +153,48 @@ class TestFocalKlLoss(GradientContract):
             ),
             Case("more_than_a_chunk", rows(2000, 5), rows(2000, 5, seed=1)),
             Case("empty", rows(0, 5), rows(0, 5), representative=True),
+            # On CUDA packs of 16 bytes, with and without a rest, within a row and across rows.
+            *(
+                Case(
+                    f"{reduction}_of_packs_{'x'.join(map(str, shape))}_{str(d)[6:]}",
+                    rows(*shape, dtype=d),
+                    rows(*shape, seed=1, dtype=d),
+                    reduction=reduction,
+                )
+                for shape in ((37, 16), (41, 5), (3, 1))
+                for d in DTYPES
+                for reduction in ("none", "sum")
+            ),
+            *(
+                Case(
+                    f"{reduction}_of_maps_{columns}x{anchors}_{kind}_{str(d)[6:]}",
+                    maps(2, columns, anchors, dtype=d),
+                    maps(2, columns, anchors, seed=1, dtype=d),
+                    weight=weights_of_maps(kind, columns, anchors, d),
+                    reduction=reduction,
+                )
+                for columns, anchors, kind in (
+                    (16, 24, "rows"),
+                    (16, 24, "elements"),
+                    (5, 24, "rows"),
+                    (7, 13, "rows"),
+                    (8, 13, "rows"),
+                )
+                for d in DTYPES
+                for reduction in ("none", "sum")
+            ),
+            Case("sum_of_packs_and_a_rest_of_many_chunks", rows(2001, 5).double(), rows(2001, 5, seed=1).double()),
+            Case("packs_weight_of_rows", rows(41, 5), rows(41, 5, seed=1), weight=rows(41).abs()),
+            Case("packs_weight_of_elements", rows(41, 5), rows(41, 5, seed=1), weight=rows(41, 5).abs()),
+            *(
+                Case(f"misaligned_{str(d)[6:]}", misaligned(rows(41, 5, dtype=d)), rows(41, 5, seed=1, dtype=d))
+                for d in DTYPES
+            ),
+            Case("part_of_every_image", rows(2, 24, 16)[:, :12], rows(2, 12, 16, seed=1)),
+            Case("weight_in_another_order", maps(2, 16, 24), maps(2, 16, 24, seed=1), weight=rows(2, 24, 16).abs()),
+            Case("teacher_in_another_order", rows(24, 16), rows(16, 24, seed=1).t()),
+            Case("misaligned_teacher", rows(41, 5), misaligned(rows(41, 5, seed=1))),
+            Case("misaligned_weight", rows(41, 5), rows(41, 5, seed=1), weight=misaligned(rows(41, 5).abs())),
         ]
 
 

@@ -60,11 +60,12 @@ def device() -> simt.Device:
 def calls_of(contract: type[OpContract], case: Case) -> list[tuple[str, tuple, object]]:
     """(operator, arguments, the CPU's results) of a case, forward and backward."""
     differentiable = getattr(contract, "differentiable", ())
-    args = [x.clone().requires_grad_() if i in differentiable else x for i, x in enumerate(case.args)]
+    args = [x.detach().requires_grad_() if i in differentiable else x for i, x in enumerate(case.args)]
     with RecordOperators() as record:
         result = contract.operator(*args, **case.kwargs)
         if differentiable and tensors_of(result)[0].requires_grad:
-            result.float().sum().backward()
+            result.float().sum().backward(retain_graph=True)  # a gradient of every element is one number, repeated
+            result.float().square().sum().backward()  # and here a tensor
     calls = []
     for func, args, kwargs in record.calls:
         assert not kwargs

@@ -1,13 +1,27 @@
 // The element-wise losses walked on CUDA: one pass each way; the sum adds fixed chunks in a fixed order, without
-// atomics.
+// atomics. Every kernel comes twice: by the pack for tensors without gaps, by the element for any strides. The two add
+// in different orders: a sum's last bits may change with the strides and with the alignment of the first element.
 #pragma once
 
-#include "common/loss_layout.h"
+#include "common/loss_dense.cuh"
 #include "common/reduce.cuh"
 
 namespace colad {
 
 constexpr int kLossBlock = 256;  // 16 elements a thread and chunk; not tuned on a card
+
+// Threads that a multiprocessor holds at most.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200)
+constexpr int kMostThreads = 1536;
+#else
+constexpr int kMostThreads = 2048;
+#endif
+
+// Blocks that a multiprocessor should hold of a kernel that goes by the pack: half of the threads it could, so that
+// many loads of 16 bytes are in flight; that leaves 64 registers a thread (80 where it holds fewer threads), which none
+// of them has to spill. Double needs more. Not tuned on a card.
+template <typename T>
+constexpr int kDenseBlocks = sizeof(T) == sizeof(double) ? 2 : kMostThreads / 2 / kLossBlock;
 
 template <typename T, typename LossAt>
 __global__ void loss_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at) {
@@ -41,6 +55,79 @@ __global__ void loss_partials_kernel(const __grid_constant__ LossParams p, const
   }
 }
 
+template <typename T, typename LossAt>
+__global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
+    dense_loss_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
+                      const __grid_constant__ DenseWalk walk) {
+  constexpr int n = kPack<T>;
+  for (int64_t item = thread_index(); item < walk.items; item += thread_count()) {
+    for_packs<T>(p, at, walk, item, [&](const LossPack<T, LossAt>& pack) {
+      Pack<T, n> out;
+#pragma unroll
+      for (int j = 0; j < n; ++j) {
+        out.values[j] = static_cast<T>(pack.loss(at, j));
+      }
+      store_pack(p.result, pack.first, out);
+    });
+  }
+  if (thread_index() < walk.tail) {
+    write_loss<T>(p, at, p.count() - walk.tail + thread_index());
+  }
+}
+
+template <typename T, typename LossAt>
+__global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
+    dense_gradient_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
+                          const __grid_constant__ DenseWalk walk, bool scalar_grad) {
+  using C = compute_t<T>;
+  constexpr int n = kPack<T>;
+  const C grad_of_sum = scalar_grad ? *static_cast<const C*>(p.grad.data) : C(0);
+  for (int64_t item = thread_index(); item < walk.items; item += thread_count()) {
+    for_packs<T>(p, at, walk, item, [&](const LossPack<T, LossAt>& pack) {
+      Pack<T, n> grad, out;
+      if (!scalar_grad) {
+        grad = load_pack<T, n>(p.grad.data, pack.first);
+      }
+#pragma unroll
+      for (int j = 0; j < n; ++j) {
+        out.values[j] =
+            static_cast<T>(pack.gradient(at, j, scalar_grad ? grad_of_sum : static_cast<C>(grad.values[j])));
+      }
+      store_pack(p.result, pack.first, out);
+    });
+  }
+  if (thread_index() < walk.tail) {
+    write_gradient<T>(p, at, p.count() - walk.tail + thread_index(), scalar_grad);
+  }
+}
+
+// One block a chunk; the last one adds the tail too.
+template <typename T, typename LossAt>
+__global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
+    dense_partials_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
+                          const __grid_constant__ DenseWalk walk, int64_t chunks) {
+  __shared__ double scratch[kWarp];
+  for (int64_t chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
+    double total = 0.0;
+    const int64_t begin = chunk * walk.chunk, end = minimum(walk.items, begin + walk.chunk);
+    for (int64_t item = begin + threadIdx.x; item < end; item += blockDim.x) {
+      for_packs<T>(p, at, walk, item, [&](const LossPack<T, LossAt>& pack) {
+#pragma unroll
+        for (int j = 0; j < kPack<T>; ++j) {
+          total += pack.loss(at, j);
+        }
+      });
+    }
+    if (chunk == chunks - 1 && threadIdx.x < walk.tail) {
+      total += weighted_loss<T>(p, at, p.element(p.count() - walk.tail + threadIdx.x));
+    }
+    total = block_reduce(total, Add{}, 0.0, scratch);
+    if (threadIdx.x == 0) {
+      p.partials[chunk] = total;
+    }
+  }
+}
+
 // One block in all.
 template <typename C>
 __global__ void loss_total_kernel(const double* partials, int64_t chunks, C* result) {
@@ -60,13 +147,23 @@ struct CudaLoss {
   static void forward(const LossCall& call, const LossAt& at, bool sum) {
     const LossParams& p = call.params;
     const CudaScope scope(call.out);
+    const DenseWalk walk = dense_walk<T>(p, at, sum ? nullptr : &p.out, nullptr, kLossBlock);
     if (sum) {
-      const int64_t chunks = (p.count() + kChunk - 1) / kChunk;
-      if (chunks > 0) {
+      int64_t chunks = (p.count() + kChunk - 1) / kChunk;
+      if (chunks > 0 && walk.possible) {
+        // Never more than the partials there are: no chunk of items is smaller than kChunk.
+        static_assert(kLossBlock * kColumnsOfItem * kPack<double> >= kChunk);
+        chunks = std::max<int64_t>((walk.items + walk.chunk - 1) / walk.chunk, 1);
+        launch(dense_partials_kernel<T, LossAt>, grid_for(chunks, 1), kLossBlock, 0, scope.stream(), p, at, walk,
+               chunks);
+      } else if (chunks > 0) {
         launch(loss_partials_kernel<T, LossAt>, grid_for(chunks, 1), kLossBlock, 0, scope.stream(), p, at, chunks);
       }
       launch(loss_total_kernel<compute_t<T>>, 1, kLossBlock, 0, scope.stream(), p.partials, chunks,
              static_cast<compute_t<T>*>(p.result));
+    } else if (p.count() > 0 && walk.possible) {
+      launch(dense_loss_kernel<T, LossAt>, grid_for(walk.items, kLossBlock), kLossBlock, 0, scope.stream(), p, at,
+             walk);
     } else if (p.count() > 0) {
       launch(loss_kernel<T, LossAt>, grid_for(p.count(), kLossBlock), kLossBlock, 0, scope.stream(), p, at);
     }
@@ -75,8 +172,15 @@ struct CudaLoss {
   template <typename T, typename LossAt>
   static void backward(const LossCall& call, const LossAt& at, bool scalar_grad) {
     const LossParams& p = call.params;
-    if (p.count() > 0) {
-      const CudaScope scope(call.out);
+    if (p.count() == 0) {
+      return;
+    }
+    const CudaScope scope(call.out);
+    const DenseWalk walk = dense_walk<T>(p, at, &p.out, scalar_grad ? nullptr : &p.grad, kLossBlock);
+    if (walk.possible) {
+      launch(dense_gradient_kernel<T, LossAt>, grid_for(walk.items, kLossBlock), kLossBlock, 0, scope.stream(), p, at,
+             walk, scalar_grad);
+    } else {
       launch(loss_gradient_kernel<T, LossAt>, grid_for(p.count(), kLossBlock), kLossBlock, 0, scope.stream(), p, at,
              scalar_grad);
     }

@@ -11,6 +11,11 @@ struct Element {
   int64_t image, anchor, column;
 };
 
+// a / b of values >= 0, without the long division of 64 bits where 32 are enough.
+COLAD_HD int64_t quotient(int64_t a, int64_t b) {
+  return ((a | b) >> 32) == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
+}
+
 // A tensor seen as (images, anchors, columns); a stride of 0 repeats it along that dimension.
 struct Strided {
   const void* data = nullptr;
@@ -22,6 +27,7 @@ struct Strided {
 struct LossParams {
   int64_t images, anchors, columns;
   bool columns_outermost;  // walk in the order of memory: class maps (NCHW) or class rows (NHWC, plain)
+  bool weight_of_rows;     // one weight a row, not one an element
   Strided input, weight, grad, out;
   void* result;      // out's data, or the sum
   double* partials;  // one a chunk of kChunk elements, when summing
@@ -30,11 +36,36 @@ struct LossParams {
 
   COLAD_HD Element element(int64_t i) const {
     const int64_t plane = anchors * columns;
-    const int64_t image = i / plane, rest = i - image * plane;
+    const int64_t image = quotient(i, plane), rest = i - image * plane;
     if (columns_outermost) {
-      return {image, rest % anchors, rest / anchors};
+      const int64_t column = quotient(rest, anchors);
+      return {image, rest - column * anchors, column};
     }
-    return {image, rest / columns, rest % columns};
+    const int64_t anchor = quotient(rest, columns);
+    return {image, anchor, rest - anchor * columns};
+  }
+
+  // From element(i) to element(i + 1).
+  COLAD_HD void advance(Element& e) const {
+    if (columns_outermost) {
+      if (++e.anchor == anchors) {
+        e.anchor = 0;
+        ++e.column;
+      }
+      if (e.column == columns) {
+        e.column = 0;
+        ++e.image;
+      }
+    } else {
+      if (++e.column == columns) {
+        e.column = 0;
+        ++e.anchor;
+      }
+      if (e.anchor == anchors) {
+        e.anchor = 0;
+        ++e.image;
+      }
+    }
   }
 };
 
@@ -81,6 +112,7 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
     check_shape(*weight, "weight", {sizes.begin(), rows ? sizes.end() - 1 : sizes.end()},
                 "of the logits, with or without their last dimension");
     p.weight = rows ? strided_rows(*weight) : strided(*weight);
+    p.weight_of_rows = rows;
   }
   const ScalarType sum_dtype = input.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
   LossCall call{input, input, p, input.scalar_type()};
@@ -121,11 +153,14 @@ COLAD_HD compute_t<T> grad_at(const LossParams& p, const Element& e, bool scalar
                 : static_cast<C>(static_cast<const T*>(p.grad.data)[p.grad.at(e)]);
 }
 
+// A LossAt knows a loss: `loss` and `derivative` of a logit and its target, and where both lie. The target comes from
+// a label, one a row (kTargetOfRow), or from a teacher, one value an element.
+
 // A weight of exactly 0 leaves an element out, also where its loss is NaN or infinite.
 template <typename T, typename LossAt>
 COLAD_HD compute_t<T> weighted_loss(const LossParams& p, const LossAt& at, const Element& e) {
   const compute_t<T> weight = weight_at<T>(p, e);
-  return weight == compute_t<T>(0) ? weight : weight * at.loss(e);
+  return weight == compute_t<T>(0) ? weight : weight * at.loss(at.logit(e), at.target_at(e));
 }
 
 template <typename T, typename LossAt>
@@ -138,7 +173,8 @@ template <typename T, typename LossAt>
 COLAD_HD void write_gradient(const LossParams& p, const LossAt& at, int64_t i, bool scalar_grad) {
   const Element e = p.element(i);
   const compute_t<T> scale = weight_at<T>(p, e) * grad_at<T>(p, e, scalar_grad);
-  static_cast<T*>(p.result)[p.out.at(e)] = static_cast<T>(scale == compute_t<T>(0) ? scale : scale * at.derivative(e));
+  static_cast<T*>(p.result)[p.out.at(e)] =
+      static_cast<T>(scale == compute_t<T>(0) ? scale : scale * at.derivative(at.logit(e), at.target_at(e)));
 }
 
 }  // namespace colad

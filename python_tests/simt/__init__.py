@@ -3,7 +3,8 @@ and registered as ``torch.ops.colad_simt``. Built into ``build/simt`` when a sou
 
 Every CUDA thread is a fiber; a block's threads run in a seeded random order from barrier to barrier. The kernels are
 compiled with ``-fsanitize=thread``, whose run-time library ``memory.cpp`` replaces: every load and store is checked
-against the tensors of the call, for being written before, and for a barrier since another thread touched it.
+against the tensors of the call, for being written before, and for a barrier since another thread touched it;
+with ``-fsanitize=alignment`` also for the alignment that a wide load or store demands.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ CSRC = REPOSITORY / "csrc"
 TORCH = Path(torch.__file__).parent
 
 FLAGS = ["-std=c++20", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-ffp-contract=off"]
-KERNEL_FLAGS = ["-fsanitize=thread", "-DTORCH_TARGET_VERSION=0x020b000000000000", "-DTORCH_STABLE_ONLY"]
+KERNEL_FLAGS = [
+    "-fsanitize=thread",
+    "-fsanitize=alignment",
+    "-DTORCH_TARGET_VERSION=0x020b000000000000",
+    "-DTORCH_STABLE_ONLY",
+]
 INCLUDES = [
     f"-I{HERE / 'include'}",
     "-include",

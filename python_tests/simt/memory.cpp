@@ -152,6 +152,18 @@ void __tsan_read_range(void* address, size_t bytes) {
 void __tsan_write_range(void* address, size_t bytes) {
   simt::touch(address, bytes, simt::Access::write, __builtin_return_address(0));
 }
+// What gcc emits for an address that is no multiple of its type's alignment: x86 forgives it, a card does not.
+struct TypeMismatch {
+  const char* file;
+  uint32_t line, column;
+};
+void __ubsan_handle_type_mismatch_v1(const TypeMismatch* where, uintptr_t address) {
+  if (simt::running() != nullptr && address != 0) {
+    std::ostringstream out;
+    out << "uses a misaligned address in line " << where->line << " of " << where->file;
+    simt::fail_at(out.str(), __builtin_return_address(0));
+  }
+}
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}

@@ -33,6 +33,7 @@ inline FocalKlCall focal_kl_contract(const Tensor& student_logits, const Tensor&
 template <typename T>
 struct FocalKlAt {
   using C = compute_t<T>;
+  static constexpr bool kTargetOfRow = false;
   Strided student, teacher;
   FocalKlOptions<C> options;
   bool teacher_is_logits;
@@ -43,14 +44,18 @@ struct FocalKlAt {
         options{static_cast<C>(call.gamma), static_cast<C>(call.smooth)},
         teacher_is_logits(call.teacher_is_logits) {}
 
-  COLAD_HD FocalKlSide<C> side(const Element& e) const {
-    const C x = static_cast<C>(static_cast<const T*>(student.data)[student.at(e)]);
-    const C t = static_cast<C>(static_cast<const T*>(teacher.data)[teacher.at(e)]);
-    return teacher_is_logits ? side_of_logit(x, t) : side_of_probability(x, t);
+  COLAD_HD C logit(const Element& e) const {
+    return static_cast<C>(static_cast<const T*>(student.data)[student.at(e)]);
+  }
+  COLAD_HD C target_at(const Element& e) const {
+    return static_cast<C>(static_cast<const T*>(teacher.data)[teacher.at(e)]);
   }
 
-  COLAD_HD C loss(const Element& e) const { return focal_kl_loss(side(e), options); }
-  COLAD_HD C derivative(const Element& e) const { return focal_kl_derivative(side(e), options); }
+  COLAD_HD FocalKlSide<C> side(C x, C target) const {
+    return teacher_is_logits ? side_of_logit(x, target) : side_of_probability(x, target);
+  }
+  COLAD_HD C loss(C x, C target) const { return focal_kl_loss(side(x, target), options); }
+  COLAD_HD C derivative(C x, C target) const { return focal_kl_derivative(side(x, target), options); }
 };
 
 // Walk is CpuLoss or CudaLoss.

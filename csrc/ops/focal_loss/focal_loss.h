@@ -34,6 +34,10 @@ COLAD_HD bool label_counts(int64_t label, int64_t classes) { return label >= kBa
 template <typename T>
 struct FocalLossAt {
   using C = compute_t<T>;
+  static constexpr bool kTargetOfRow = true;
+  struct Target {
+    bool counts, hit;  // whether the row is not ignored, and its label is this column
+  };
   Strided logits, labels;
   int64_t classes;
   FocalOptions<C> options;
@@ -44,15 +48,18 @@ struct FocalLossAt {
         classes(call.loss.params.columns),
         options{static_cast<C>(call.alpha), static_cast<C>(call.gamma)} {}
 
-  COLAD_HD int64_t label(const Element& e) const { return static_cast<const int64_t*>(labels.data)[labels.at(e)]; }
   COLAD_HD C logit(const Element& e) const { return static_cast<C>(static_cast<const T*>(logits.data)[logits.at(e)]); }
 
-  COLAD_HD C loss(const Element& e) const {
-    return label_counts(label(e), classes) ? focal_loss(logit(e), e.column == label(e), options) : C(0);
+  // kIgnored also for a label that does not exist.
+  COLAD_HD int64_t label(const Element& e) const {
+    const int64_t label = static_cast<const int64_t*>(labels.data)[labels.at(e)];
+    return label_counts(label, classes) ? label : kIgnored;
   }
+  COLAD_HD Target target_at(const Element& e) const { return {label(e) != kIgnored, label(e) == e.column}; }
 
-  COLAD_HD C derivative(const Element& e) const {
-    return label_counts(label(e), classes) ? focal_loss_derivative(logit(e), e.column == label(e), options) : C(0);
+  COLAD_HD C loss(C x, Target target) const { return target.counts ? focal_loss(x, target.hit, options) : C(0); }
+  COLAD_HD C derivative(C x, Target target) const {
+    return target.counts ? focal_loss_derivative(x, target.hit, options) : C(0);
   }
 };
 
