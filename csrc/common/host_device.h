@@ -45,6 +45,18 @@ COLAD_HD T sigmoid(T x) {
   return (x >= T(0) ? T(1) : e) / (T(1) + e);
 }
 
+// sigmoid(x), sigmoid(-x) and softplus(x), to the same bits, from one exponential.
+template <typename T>
+struct Logistic {
+  T sigmoid, complement, softplus;
+};
+
+template <typename T>
+COLAD_HD Logistic<T> logistic(T x) {
+  const T e = std::exp(-std::fabs(x)), sum = T(1) + e;
+  return {(x >= T(0) ? T(1) : e) / sum, (x >= T(0) ? e : T(1)) / sum, (x > T(0) ? x : T(0)) + std::log1p(e)};
+}
+
 // Whether x is neither NaN nor infinite, also under flags that let a compiler assume so.
 template <typename T>
 COLAD_HD bool is_finite(T x) {

@@ -32,7 +32,8 @@ template <typename T>
 COLAD_HD FocalKlSide<T> side_of_logit(T student, T teacher) {
   const T sign = teacher > T(0) ? T(-1) : T(1);
   const T z = sign * teacher;
-  return {sign * student, sigmoid(z), z, -softplus(z), sign};
+  const Logistic<T> teacher_side = logistic(z);
+  return {sign * student, teacher_side.sigmoid, z, -teacher_side.softplus, sign};
 }
 
 template <typename T>
@@ -60,7 +61,7 @@ COLAD_HD T series_limit() {
 }
 
 template <typename T>
-COLAD_HD T bernoulli_kl(const FocalKlSide<T>& side, T difference) {
+COLAD_HD T bernoulli_kl(const FocalKlSide<T>& side, T difference, T softplus_of_student) {
   if (std::fabs(difference) <= series_limit<T>() * side.q) {
     // q (r - log1p(r)) + (1 - q) (r' - log1p(r')): the linear terms cancel exactly, all that is left is positive.
     return side.q == T(0) ? T(0)
@@ -68,7 +69,7 @@ COLAD_HD T bernoulli_kl(const FocalKlSide<T>& side, T difference) {
                                 (T(1) - side.q) * log1p_remainder(-difference / (T(1) - side.q));
   }
   const T linear = side.q == T(0) ? T(0) : side.q * (side.level - side.x);
-  return clamp_at_zero(softplus(side.x) + linear + side.rest);
+  return clamp_at_zero(softplus_of_student + linear + side.rest);
 }
 
 // base^(gamma / 2) with the usual exponents spared a pow.
@@ -82,22 +83,24 @@ COLAD_HD T half_power(T base, T gamma) {
 
 template <typename T>
 COLAD_HD T focal_kl_loss(const FocalKlSide<T>& side, const FocalKlOptions<T>& options) {
-  const T difference = sigmoid(side.x) - side.q;
-  return half_power(difference * difference + options.smooth, options.gamma) * bernoulli_kl(side, difference);
+  const Logistic<T> student = logistic(side.x);
+  const T difference = student.sigmoid - side.q;
+  return half_power(difference * difference + options.smooth, options.gamma) *
+         bernoulli_kl(side, difference, student.softplus);
 }
 
 // d loss / d student logit = w (p_s - p_t) + KL dw,  dw = gamma (p_s - p_t) w / base * p_s (1 - p_s). Where base is 0,
 // so is KL, and of higher order than any gamma >= 0 could divide it by.
 template <typename T>
 COLAD_HD T focal_kl_derivative(const FocalKlSide<T>& side, const FocalKlOptions<T>& options) {
-  const T p = sigmoid(side.x);
-  const T difference = p - side.q;
+  const Logistic<T> student = logistic(side.x);
+  const T difference = student.sigmoid - side.q;
   const T base = difference * difference + options.smooth;
   const T weight = half_power(base, options.gamma);
   T derivative = weight * difference;
   if (options.gamma > T(0) && base > T(0)) {
-    const T kl_share = bernoulli_kl(side, difference) / base;  // first, so that it cannot overflow
-    derivative += options.gamma * difference * weight * kl_share * p * sigmoid(-side.x);
+    const T kl_share = bernoulli_kl(side, difference, student.softplus) / base;  // first, so that it cannot overflow
+    derivative += options.gamma * difference * weight * kl_share * student.sigmoid * student.complement;
   }
   return side.sign * derivative;
 }

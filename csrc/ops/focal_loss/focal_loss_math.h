@@ -29,16 +29,15 @@ COLAD_HD T focal_alpha(bool target, const FocalOptions<T>& options) {
 
 template <typename T>
 COLAD_HD T focal_loss(T logit, bool target, const FocalOptions<T>& options) {
-  const T y = target ? -logit : logit;
-  return focal_alpha(target, options) * focal_power(sigmoid(y), options.gamma) * softplus(y);
+  const Logistic<T> y = logistic(target ? -logit : logit);
+  return focal_alpha(target, options) * focal_power(y.sigmoid, options.gamma) * y.softplus;
 }
 
 template <typename T>
 COLAD_HD T focal_loss_derivative(T logit, bool target, const FocalOptions<T>& options) {
-  const T y = target ? -logit : logit;
-  const T s = sigmoid(y);
-  const T d =
-      focal_alpha(target, options) * focal_power(s, options.gamma) * (options.gamma * sigmoid(-y) * softplus(y) + s);
+  const Logistic<T> y = logistic(target ? -logit : logit);
+  const T d = focal_alpha(target, options) * focal_power(y.sigmoid, options.gamma) *
+              (options.gamma * y.complement * y.softplus + y.sigmoid);
   return target ? -d : d;
 }
 
