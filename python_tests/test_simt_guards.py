@@ -1,4 +1,4 @@
-"""Does the emulator of test_simt.py find what it should? Each kernel of ``simt/faults.cu`` has one fault, which must be
+"""Does the emulator of test_simt.py find what it should? Each kernel of ``simt/faults`` has one fault, which must be
 told with its kernel and line in every order of the threads; without the fault the same kernel must pass."""
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import pytest
 import simt
 import torch
 
-SOURCE = simt.HERE / "faults.cu"
+FOLDER = simt.HERE / "faults"
+SOURCES = [FOLDER / "barriers.cuh", FOLDER / "memory.cuh"]
 SEEDS = range(20)
 # What is said of each fault, a regular expression.
 NO_BARRIER = r"(reads|writes) {} that block \d+, thread \d+ (wrote|read), with no barrier between"
@@ -49,24 +50,31 @@ FAULTS = {
     "output_never_written": NOBODY_WROTE.format("an output"),
     "race_of_blocks": NO_BARRIER.format("an output"),
     "atomic_and_plain_write": r"(writes|changes) an output that block \d+, thread \d+ wrote, with no barrier between",
-    "too_much_stack": "uses too much of its stack",
+    "plain_read_after_atomics": r"(reads|changes) an output that block \d+, thread \d+ (wrote|read), with no",
+    "too_much_stack": "uses too much of its stack at .*::deep",
     "two_template_arguments": "never reaches the barrier",
     "too_large_a_block": "1 blocks of 1025 threads cannot be launched",
 }
-ZEROED = ("race_of_blocks", "atomic_and_plain_write")
+ZEROED = ("race_of_blocks", "atomic_and_plain_write", "plain_read_after_atomics")
 
 
 @pytest.fixture(scope="module")
 def device() -> simt.Device:
-    return simt.Device(simt.build(folder=simt.REPOSITORY / "build" / "simt_faults", kernels=[SOURCE]))
+    return simt.Device(simt.build(folder=simt.REPOSITORY / "build" / "simt_faults", kernels=[FOLDER / "faults.cu"]))
 
 
 def call(device: simt.Device, fault: str, right: bool, seed: int) -> torch.Tensor:
     return device.call("fault", (torch.ones(128), fault, right, fault in ZEROED), seed)
 
 
-def lines_of(fault: str) -> set[int]:
-    return {i for i, line in enumerate(SOURCE.read_text().splitlines(), 1) if line.endswith(f"  // {fault}")}
+def places_of(fault: str) -> set[str]:
+    """The lines that end with the fault's name."""
+    return {
+        f"{source.name}:{i}"
+        for source in SOURCES
+        for i, line in enumerate(source.read_text().splitlines(), 1)
+        if line.endswith(f"  // {fault}")
+    }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -77,9 +85,8 @@ def test_a_fault_is_told_with_kernel_and_line(fault: str, device: simt.Device) -
         message = str(error.value)
         assert re.match(rf"kernel {fault}<(float, )?kRight>[,:]", message), message
         assert re.search(FAULTS[fault], message), message
-        if lines_of(fault):
-            line = re.search(r"faults\.cu:(\d+)(?!.*faults\.cu)", message, re.DOTALL)
-            assert line is not None and int(line[1]) in lines_of(fault), message
+        if places_of(fault):
+            assert re.findall(r"\w+\.cuh:\d+", message)[-1] in places_of(fault), message
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -89,5 +96,6 @@ def test_the_kernel_without_the_fault_passes(fault: str, device: simt.Device) ->
 
 
 def test_every_fault_is_tried() -> None:
-    kernels = re.findall(r"^(?:KERNEL\(|__global__ void )(\w+)", SOURCE.read_text(), re.MULTILINE)
+    text = "".join(source.read_text() for source in SOURCES)
+    kernels = re.findall(r"^(?:KERNEL\(|__global__ void )(\w+)", text, re.MULTILINE)
     assert set(kernels) == set(FAULTS)

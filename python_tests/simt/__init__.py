@@ -125,7 +125,8 @@ class Device:
         def line(match: re.Match) -> str:
             address = hex(int(match[1], 16) - self._base - 1)  # of the call, not of what follows
             command = ["addr2line", "-Cfie", str(self.library), address]
-            frames = subprocess.run(command, capture_output=True, text=True).stdout.split("\n")[:-1]
+            text = subprocess.run(command, capture_output=True, text=True).stdout
+            frames = re.sub(r" \(discriminator \d+\)", "", text).split("\n")[:-1]
             places = [f"{place} in {function}" for function, place in zip(frames[::2], frames[1::2], strict=True)]
             return next((x for x in places if not x.startswith((str(HERE / "include"), "/usr/"))), places[0])
 

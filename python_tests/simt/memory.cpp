@@ -1,10 +1,9 @@
 // Who may read and write what. The kernels are compiled with -fsanitize=thread, whose runtime this file replaces: every
 // load and store of theirs calls `touch`, with the address of the instruction.
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
+#include <string>
 #include <vector>
 
 #include "simt.h"
@@ -21,20 +20,21 @@ struct Trace {
   bool atomic;
 };
 
-// What is remembered of one byte: the last write, the last read, and one by another thread, of another warp if there
-// was one: whoever writes next, a reader that it must wait for is among the two.
-struct Byte {
-  Trace write, read, other_read;
+// The last access and one before it, by a thread farther away if there was one: of another block rather than of another
+// warp, of another warp rather than of the same.
+struct History {
+  Trace last, other;
 };
 
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
+// What is remembered of one byte.
+struct Byte {
+  History writes, reads;
 };
 
 struct Range {
   uintptr_t begin, end;
   Origin origin;
-  std::unique_ptr<Byte[], Free> bytes;  // of what can be written
+  std::unique_ptr<Byte[]> bytes;  // of what can be written
 };
 
 std::vector<Range> ranges;
@@ -89,23 +89,28 @@ bool ordered(const Trace& before, const Running& now) {
   return before.thread / 32 == now.thread / 32 && now.seen[before.thread % 32] >= before.clock;
 }
 
-void remember_read(Byte& byte, const Trace& now) {
-  const Trace& last = byte.read;
-  const bool same_warp = last.thread / 32 == now.thread / 32;
-  const bool keeps_another_warp =
-      same_warp && byte.other_read.phase == now.phase && byte.other_read.thread / 32 != now.thread / 32;
-  if (last.thread != now.thread && !keeps_another_warp) {
-    byte.other_read = last;
+// How far from the running thread an access was, 0 where nothing need lie between.
+int distance(const Trace& before, const Running& now) {
+  if (before.block != now.block) {
+    return before.phase >= now.first_of_launch ? 3 : 0;
   }
-  byte.read = now;
+  return before.phase != now.phase ? 0 : before.thread / 32 != now.thread / 32 ? 2 : before.thread != now.thread;
+}
+
+void remember(History& history, const Trace& trace, const Running& now) {
+  if (distance(history.last, now) >= distance(history.other, now)) {
+    history.other = history.last;
+  }
+  history.last = trace;
 }
 
 void check_byte(const Range& range, uintptr_t address, Access access, const Running& now, const void* pc) {
   Byte& byte = range.bytes[address - range.begin];
   const bool shared = range.origin == Origin::shared;
   // A block starts with shared memory that nobody wrote.
-  const bool written = shared ? byte.write.phase >= now.first_of_block
-                              : byte.write.phase > 0 || *reinterpret_cast<unsigned char*>(address) != kPoison;
+  const uint32_t last_written = byte.writes.last.phase;
+  const bool written = shared ? last_written >= now.first_of_block
+                              : last_written > 0 || *reinterpret_cast<unsigned char*>(address) != kPoison;
   if (access != Access::write && !written) {
     fail_at(name_of(access) + std::string(name_of(range.origin)) + " where nobody wrote", pc);
   }
@@ -119,14 +124,13 @@ void check_byte(const Range& range, uintptr_t address, Access access, const Runn
   };
   const Trace trace{now.phase, now.block, now.seen[now.thread % 32], static_cast<uint16_t>(now.thread),
                     access == Access::atomic};
-  check(byte.write, " wrote");
-  if (access == Access::read) {
-    remember_read(byte, trace);
-  } else {
-    check(byte.read, " read");
-    check(byte.other_read, " read");
-    byte.write = trace;
+  check(byte.writes.last, " wrote");
+  check(byte.writes.other, " wrote");
+  if (access != Access::read) {
+    check(byte.reads.last, " read");
+    check(byte.reads.other, " read");
   }
+  remember(access == Access::read ? byte.reads : byte.writes, trace, now);
 }
 
 }  // namespace
@@ -141,11 +145,7 @@ void hand_over(const void* data, size_t bytes, Origin origin) {
   if (origin == Origin::scratch) {
     std::memset(const_cast<void*>(data), kPoison, bytes);
   }
-  void* traces = read_only(origin) ? nullptr : std::calloc(bytes, sizeof(Byte));  // zero pages: free until touched
-  if (traces == nullptr && !read_only(origin)) {
-    throw std::bad_alloc();
-  }
-  ranges.push_back({begin, begin + bytes, origin, std::unique_ptr<Byte[], Free>(static_cast<Byte*>(traces))});
+  ranges.push_back({begin, begin + bytes, origin, std::make_unique<Byte[]>(read_only(origin) ? 0 : bytes)});
 }
 
 void forget(Origin origin) {
