@@ -55,7 +55,7 @@ const Range* find(uintptr_t address) {
 bool read_only(Origin origin) { return origin == Origin::input || origin == Origin::arguments; }
 
 const char* name_of(Origin origin) {
-  constexpr const char* names[] = {"an input", "an output", "the arguments", "shared memory"};
+  constexpr const char* names[] = {"an input", "the arguments", "a copy", "an output", "shared memory"};
   return names[static_cast<int>(origin)];
 }
 
@@ -110,7 +110,8 @@ void check_byte(const Range& range, uintptr_t address, Access access, const Runn
   // A block starts with shared memory that nobody wrote.
   const uint32_t last_written = byte.writes.last.phase;
   const bool written = shared ? last_written >= now.first_of_block
-                              : last_written > 0 || *reinterpret_cast<unsigned char*>(address) != kPoison;
+                              : range.origin == Origin::copy || last_written > 0 ||
+                                    *reinterpret_cast<unsigned char*>(address) != kPoison;
   if (access != Access::write && !written) {
     fail_at(name_of(access) + std::string(name_of(range.origin)) + " where nobody wrote", pc);
   }

@@ -39,8 +39,9 @@ Lanes collect(uint64_t bits, unsigned mask, Where where);
 [[noreturn]] void fail_at(const std::string& message, const void* pc);
 
 // Memory: `hand_over` makes a range accessible to the kernels that follow, until `forget`. Inputs and arguments can
-// only be read. What nobody wrote may not be read, unless the host wrote it: then it does not hold the poison any more.
-enum class Origin { input, scratch, arguments, shared };
+// only be read. Scratch and shared memory cannot be read before it is written; of scratch, the host may have done that:
+// then it does not hold the poison any more.
+enum class Origin { input, arguments, copy, scratch, shared };
 void hand_over(const void* data, size_t bytes, Origin origin);
 void forget(Origin origin);
 

@@ -30,7 +30,7 @@ inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& sizes) 
 
 inline Tensor new_like(const Tensor& like) { return seen(unseen_new_like(like), simt::Origin::scratch); }
 
-inline Tensor copy_of(const Tensor& tensor) { return seen(unseen_copy_of(tensor), simt::Origin::tensor); }
+inline Tensor copy_of(const Tensor& tensor) { return seen(unseen_copy_of(tensor), simt::Origin::copy); }
 
 inline Tensor as_contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : seen(unseen_as_contiguous(tensor), simt::Origin::input);
