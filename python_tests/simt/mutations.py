@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 import simt
 
@@ -115,7 +116,7 @@ def caught_by(library: Path, seeds: int) -> dict[str, str]:
     command = [sys.executable, __file__, "--try-library", str(library), "--seeds", str(seeds)]
     with tempfile.TemporaryFile("w+") as output:
         try:
-            subprocess.run(command, stdout=output, stderr=subprocess.DEVNULL, timeout=TIMEOUT)
+            subprocess.run(command, stdout=output, timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             print("timed out", file=sys.stderr)
         output.seek(0)
