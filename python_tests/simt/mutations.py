@@ -23,7 +23,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
-import simt
+import simt  # noqa: E402
 
 SOURCES = ("ops/assign/*.cu*", "ops/matching/*.cu*", "ops/gmm_em/*.cu*", "common/reduce.cuh")
 TIMEOUT = 300  # seconds for all cases of one mutation
