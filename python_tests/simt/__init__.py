@@ -36,11 +36,15 @@ INCLUDES = [
 ]
 
 
+class DoesNotCompile(Exception):
+    """With the command and what the compiler said."""
+
+
 def _compile(source: Path, target: Path, flags: list[str]) -> None:
     command = [os.environ.get("CXX", "g++"), *FLAGS, *flags, "-MMD", "-x", "c++", "-c", str(source), "-o", str(target)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}\n{result.stderr}")
+        raise DoesNotCompile(f"{' '.join(command)}\n{result.stderr}")
 
 
 def _is_current(target: Path) -> bool:

@@ -33,7 +33,7 @@ BARRIER = re.compile(r"\b(?:__sync(?:threads|warp)|__threadfence(?:_block)?)\s*\
 COLLECTIVE = re.compile(r"\b__\w+_sync\s*\(\s*")
 MASK_NAME = re.compile(r"\bkFullMask\b")
 LACKS_A_LANE = "0x7fffffffu"
-NOT_ATOMIC = "[](auto* a, auto v) {{ auto old = *a; *a = {}; return old; }}"
+NOT_ATOMIC = "([](auto* a, auto v) {{ auto old = *a; *a = {}; return old; }})"
 ATOMICS = {
     "atomicAdd": NOT_ATOMIC.format("old + v"),
     "atomicMax": NOT_ATOMIC.format("old < v ? v : old"),
@@ -141,8 +141,9 @@ def try_mutation(mutation: Mutation, base: Path, seeds: int) -> dict[str, str]:
     right, time = mutation.file.read_text(), mutation.file.stat().st_mtime_ns
     mutation.apply()
     try:
-        library = simt.build(base / "csrc", folder)
-        return caught_by(library, seeds)
+        return caught_by(simt.build(base / "csrc", folder), seeds)
+    except simt.DoesNotCompile as error:
+        return {"the compiler": str(error)}
     finally:
         mutation.file.write_text(right)
         os.utime(mutation.file, ns=(time, time))
