@@ -13,7 +13,9 @@ import ctypes
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 
 import torch
@@ -40,40 +42,45 @@ INCLUDES = [
 ]
 
 
+class DoesNotCompile(Exception):
+    """With the command and what the compiler said."""
+
+
 def _compile(source: Path, target: Path, flags: list[str]) -> None:
-    command = [os.environ.get("CXX", "g++"), *FLAGS, *flags, "-x", "c++", "-c", str(source), "-o", str(target)]
+    command = [os.environ.get("CXX", "g++"), *FLAGS, *flags, "-MMD", "-x", "c++", "-c", str(source), "-o", str(target)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}\n{result.stderr}")
+        raise DoesNotCompile(f"{' '.join(command)}\n{result.stderr}")
 
 
-def build(csrc: Path = CSRC, folder: Path = REPOSITORY / "build" / "simt") -> Path:
-    """Compiles what is older than its sources and links; returns the library."""
+def _is_current(target: Path) -> bool:
+    """Whether an object file is newer than everything that its compilation read, and than these flags."""
+    dependencies = target.with_suffix(".d")
+    if not target.is_file() or not dependencies.is_file():
+        return False
+    files = dependencies.read_text().replace("\\\n", " ").split(": ", 1)[1].split()
+    newest = max((Path(file).stat().st_mtime if Path(file).is_file() else inf) for file in [__file__, *files])
+    return newest < target.stat().st_mtime
+
+
+def build(
+    csrc: Path = CSRC, folder: Path = REPOSITORY / "build" / "simt", kernels: Sequence[Path] | None = None
+) -> Path:
+    """Compiles what is older than its sources and links; returns the library. ``kernels``: by default all of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    kernels = [csrc / "library.cpp", *sorted(csrc.glob("ops/*/*_cuda.cu"))]
-    emulator = [HERE / "simt.cpp", HERE / "memory.cpp"]
-    common = [
-        *csrc.glob("common/*"),
-        *HERE.glob("**/*.h"),
-        *HERE.glob("**/*.cuh"),
-        Path(__file__),
-        *csrc.glob("ops/*/*.h"),
-    ]
-    jobs = []
-    for source in [*kernels, *emulator]:
-        target = folder / f"{source.stem}.o"
-        inputs = [source, *common, *source.parent.glob("*.cuh")]
-        if not target.is_file() or target.stat().st_mtime < max(path.stat().st_mtime for path in inputs):
-            flags = [*KERNEL_FLAGS, *INCLUDES, f"-I{csrc}"] if source in kernels else []
-            jobs.append((source, target, flags))
+    if kernels is None:
+        kernels = [csrc / "library.cpp", *sorted(csrc.glob("ops/*/*_cuda.cu"))]
+    flags = {source: [*KERNEL_FLAGS, *INCLUDES, f"-I{csrc}"] for source in kernels}
+    flags |= {HERE / "simt.cpp": [], HERE / "memory.cpp": []}
+    objects = {source: folder / f"{source.stem}.o" for source in flags}
+    stale = [source for source, target in objects.items() if not _is_current(target)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda job: _compile(*job), jobs))
+        list(pool.map(lambda source: _compile(source, objects[source], flags[source]), stale))
     library = folder / "libcolad_simt.so"
-    if jobs or not library.is_file():
-        objects = [str(folder / f"{source.stem}.o") for source in [*kernels, *emulator]]
+    if stale or not library.is_file():
         partial = library.with_suffix(f".{os.getpid()}")
         libraries = [f"-L{TORCH / 'lib'}", "-ltorch", "-ltorch_cpu"]
-        subprocess.run(["g++", "-shared", *objects, *libraries, "-o", str(partial)], check=True)
+        subprocess.run(["g++", "-shared", *map(str, objects.values()), *libraries, "-o", str(partial)], check=True)
         partial.replace(library)
     return library
 
@@ -127,8 +134,11 @@ class Device:
 
         def line(match: re.Match) -> str:
             address = hex(int(match[1], 16) - self._base - 1)  # of the call, not of what follows
-            found = subprocess.run(["addr2line", "-Cfe", str(self.library), address], capture_output=True, text=True)
-            return " in ".join(reversed(found.stdout.split("\n")[:2]))
+            command = ["addr2line", "-Cfie", str(self.library), address]
+            text = subprocess.run(command, capture_output=True, text=True).stdout
+            frames = re.sub(r" \(discriminator \d+\)", "", text).split("\n")[:-1]
+            places = [f"{place} in {function}" for function, place in zip(frames[::2], frames[1::2], strict=True)]
+            return next((x for x in places if not x.startswith((str(HERE / "include"), "/usr/"))), places[0])
 
         return re.sub(r"pc (0x[0-9a-f]+)", line, message)
 

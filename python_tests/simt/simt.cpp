@@ -1,13 +1,15 @@
 // Fibers, barriers and warps. Compiled without the instrumentation that the kernels have.
 #include "simt.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
+#include <numeric>
 #include <random>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
@@ -15,225 +17,283 @@
 namespace simt {
 namespace {
 
-constexpr size_t kStack = 64 << 10;
-constexpr int kWarp = 32;
+constexpr unsigned kMaxBlock = 1024, kWarp = 32;
+// What a kernel may use of its stack, which is far more than it should; what is there, so that going over can still be
+// told (untouched pages cost nothing); and a page below that stops what goes further.
+constexpr size_t kStackUse = 64 << 10, kStack = 1 << 20, kGuard = 64 << 10;
 
-enum class State { ready, at_barrier, in_warp, done };
+enum class State { done, ready, at_barrier, in_warp };
 
 struct Fiber {
-  ucontext_t context;
-  State state = State::ready;
-  Identity identity{};
-  unsigned mask = 0;
-  uint64_t deposit = 0;
+  jmp_buf context;
+  bool started = false;
+  State state = State::done;
+  Running running{};
+  Where where;        // it waits here
+  unsigned mask = 0;  // for these lanes
   Lanes received{};
-  Where where = Where::current();
+  uint64_t deposit = 0;
 };
 
 struct Device {
   std::mt19937 random{0};
-  std::vector<char*> stacks;
-  std::vector<Fiber> fibers;
-  ucontext_t scheduler;
+  Fiber fibers[kMaxBlock];
+  jmp_buf scheduler;
+  std::vector<Fiber*> ready;
   Fiber* current = nullptr;
   const std::function<void()>* body = nullptr;
-  const char* kernel = "";
+  std::string kernel, error;
   Dim grid, block, block_index;
-  uint32_t launches = 0, blocks_run = 0;
-  std::string error;
-
-  char* stack(size_t i) {
-    while (stacks.size() <= i) {
-      void* memory = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-      stacks.push_back(static_cast<char*>(memory));
-    }
-    return stacks[i];
-  }
+  uint32_t launches = 0, phase = 0;
 };
 
 Device device;
 
+// Without the system calls of swapcontext, which saves the signal mask as well.
+__attribute__((noinline)) void switch_to(jmp_buf& from, jmp_buf& to) {
+  if (_setjmp(from) == 0) {
+    _longjmp(to, 1);
+  }
+}
+
+void run_threads() {
+  while (true) {
+    in_kernel = true;
+    (*device.body)();
+    in_kernel = false;
+    device.current->state = State::done;
+    switch_to(device.current->context, device.scheduler);
+  }
+}
+
+__attribute__((noinline)) void start(Fiber& fiber) {
+  if (fiber.running.stack_end == 0) {
+    void* memory = mmap(nullptr, kGuard + kStack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED || mprotect(static_cast<char*>(memory) + kGuard, kStack, PROT_READ | PROT_WRITE) != 0) {
+      throw std::runtime_error("no memory for the stack of a thread");
+    }
+    const uintptr_t end = reinterpret_cast<uintptr_t>(memory) + kGuard + kStack;
+    fiber.running.stack_begin = end - kStack, fiber.running.stack_low = end - kStackUse, fiber.running.stack_end = end;
+  }
+  ucontext_t context;
+  getcontext(&context);
+  context.uc_stack = {reinterpret_cast<void*>(fiber.running.stack_begin), 0, kStack};
+  makecontext(&context, run_threads, 0);
+  fiber.started = true;
+  if (_setjmp(device.scheduler) == 0) {
+    setcontext(&context);
+  }
+}
+
 std::string at(Where where) {
   std::ostringstream out;
-  out << where.file_name() << ":" << where.line() << " (" << where.function_name() << ")";
+  out << " at " << where.file_name() << ":" << where.line() << " (" << where.function_name() << ")";
   return out.str();
 }
 
-void enter() {
-  (*device.body)();
-  device.current->state = State::done;
-  swapcontext(&device.current->context, &device.scheduler);
+bool same(Where a, Where b) {
+  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+}
+
+std::string error_of(const Fiber& fiber, const std::string& message) {
+  std::ostringstream out;
+  out << "kernel " << device.kernel << ", block " << fiber.running.block << ", thread " << fiber.running.thread << ": "
+      << message;
+  return out.str();
 }
 
 // Gives the processor back until this thread may go on.
 void wait(State state, Where where) {
-  Fiber* self = device.current;
-  self->state = state;
-  self->where = where;
-  swapcontext(&self->context, &device.scheduler);
+  in_kernel = false;
+  device.current->state = state;
+  device.current->where = where;
+  switch_to(device.current->context, device.scheduler);
+  in_kernel = true;
 }
 
 [[noreturn]] void stop(const std::string& message) {
-  std::ostringstream out;
-  const Identity& id = device.current->identity;
-  out << "kernel " << device.kernel << ", block " << id.block << ", thread " << id.thread << ": " << message;
-  device.error = out.str();
-  swapcontext(&device.current->context, &device.scheduler);
+  in_kernel = false;
+  device.error = error_of(*device.current, message);
+  switch_to(device.current->context, device.scheduler);
   std::abort();  // never resumed
 }
 
-// Completes the collective operation of a warp when every lane of the mask has come to it.
-void finish_collective(size_t warp) {
-  const auto begin = device.fibers.begin() + warp * kWarp;
-  const auto end = begin + std::min<size_t>(kWarp, device.fibers.end() - begin);
-  for (auto asking = begin; asking != end; ++asking) {
-    if (asking->state != State::in_warp) {
-      continue;
-    }
-    Lanes lanes{};
-    lanes.mask = asking->mask;
-    bool complete = true;
-    for (int lane = 0; lane < end - begin; ++lane) {
-      const Fiber& other = begin[lane];
-      const bool named = asking->mask >> lane & 1;
-      const bool came = other.state == State::in_warp && other.mask == asking->mask &&
-                        other.where.line() == asking->where.line() &&
-                        std::strcmp(other.where.file_name(), asking->where.file_name()) == 0;
-      complete &= !named || came;
-      lanes.bits[lane] = other.deposit;
-    }
-    if (complete) {
-      for (int lane = 0; lane < end - begin; ++lane) {
-        if (asking->mask >> lane & 1) {
-          begin[lane].received = lanes;
-          ++begin[lane].identity.warp_epoch;
-        }
-      }
-      const unsigned mask = asking->mask;
-      for (int lane = 0; lane < end - begin; ++lane) {
-        if (mask >> lane & 1) {
-          begin[lane].state = State::ready;
-        }
-      }
-      return;
+void make_ready(Fiber& fiber) {
+  fiber.state = State::ready;
+  device.ready.push_back(&fiber);
+}
+
+Fiber* warp_of(const Fiber& fiber) { return device.fibers + fiber.running.thread / kWarp * kWarp; }
+
+// The first lane of the fiber's mask that is not where it waits, or null.
+Fiber* missing_lane(const Fiber& fiber) {
+  for (unsigned lane = 0; lane < kWarp; ++lane) {
+    Fiber& other = warp_of(fiber)[lane];
+    if (fiber.mask >> lane & 1 &&
+        (other.state != State::in_warp || other.mask != fiber.mask || !same(other.where, fiber.where))) {
+      return &other;
     }
   }
+  return nullptr;
+}
+
+// Every lane of the mask has come: they learn each other's values, and what each knew of the warp.
+void finish_collective(Fiber& last) {
+  Fiber* const warp = warp_of(last);
+  Lanes lanes{};
+  lanes.mask = last.mask;
+  uint32_t seen[kWarp] = {};
+  const auto for_each_lane = [&](auto function) {
+    for (unsigned lane = 0; lane < kWarp; ++lane) {
+      if (lanes.mask >> lane & 1) {
+        function(lane, warp[lane]);
+      }
+    }
+  };
+  for_each_lane([&](unsigned lane, Fiber& fiber) {
+    lanes.bits[lane] = fiber.deposit;
+    std::transform(seen, seen + kWarp, fiber.running.seen, seen, [](uint32_t a, uint32_t b) { return std::max(a, b); });
+  });
+  for_each_lane([&](unsigned lane, Fiber& fiber) {
+    fiber.received = lanes;
+    std::copy(seen, seen + kWarp, fiber.running.seen);
+    ++fiber.running.seen[lane];
+    make_ready(fiber);
+  });
 }
 
 // No thread can go on: either all wait at one barrier, or something is wrong.
 void finish_barrier() {
-  const auto waiting = [](const Fiber& f) { return f.state == State::at_barrier; };
-  const auto first = std::find_if(device.fibers.begin(), device.fibers.end(), waiting);
-  const auto stuck = std::find_if(device.fibers.begin(), device.fibers.end(),
-                                  [](const Fiber& f) { return f.state == State::in_warp; });
-  if (stuck != device.fibers.end()) {
-    device.current = &*stuck;
-    throw std::runtime_error("kernel " + std::string(device.kernel) + ": lanes named in a mask never come to " +
-                             at(stuck->where));
+  const Fiber* first = nullptr;
+  for (Fiber& fiber : std::span(device.fibers, device.block.x)) {
+    if (fiber.state == State::in_warp) {
+      const Fiber& other = *missing_lane(fiber);
+      throw std::runtime_error(error_of(fiber, "lane " + std::to_string(other.running.thread % kWarp) +
+                                                   ", which the mask names, " +
+                                                   (other.state == State::done ? "ended" : "waits" + at(other.where)) +
+                                                   " and never comes to the operation" + at(fiber.where)));
+    }
+    first = fiber.state == State::at_barrier && first == nullptr ? &fiber : first;
   }
-  for (const Fiber& fiber : device.fibers) {
+  for (Fiber& fiber : std::span(device.fibers, device.block.x)) {
     if (fiber.state == State::done) {
-      throw std::runtime_error("kernel " + std::string(device.kernel) + ": thread " +
-                               std::to_string(fiber.identity.thread) + " never reaches the barrier at " +
-                               at(first->where));
+      throw std::runtime_error(error_of(fiber, "never reaches the barrier" + at(first->where)));
     }
-    if (fiber.where.line() != first->where.line()) {
-      throw std::runtime_error("kernel " + std::string(device.kernel) + ": threads diverge between the barriers at " +
-                               at(first->where) + " and " + at(fiber.where));
+    if (!same(fiber.where, first->where)) {
+      throw std::runtime_error(
+          error_of(fiber, "threads diverge between the barriers" + at(first->where) + " and" + at(fiber.where)));
     }
   }
-  for (Fiber& fiber : device.fibers) {
-    fiber.state = State::ready;
-    ++fiber.identity.block_epoch;
+  ++device.phase;
+  for (Fiber& fiber : std::span(device.fibers, device.block.x)) {
+    fiber.running.phase = device.phase;
+    make_ready(fiber);
   }
 }
 
-void run_block() {
-  const unsigned threads = device.block.x;
-  device.fibers.assign(threads, Fiber{});
-  for (unsigned i = 0; i < threads; ++i) {
-    Fiber& fiber = device.fibers[i];
-    char* stack = device.stack(i);
-    const auto address = reinterpret_cast<uintptr_t>(stack);
-    fiber.identity = {device.launches, device.block_index.x, i, 0, 0, address, address + kStack};
-    getcontext(&fiber.context);
-    fiber.context.uc_stack = {stack, 0, kStack};
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, enter, 0);
+void run_block(uint32_t first_of_launch) {
+  ++device.phase;
+  for (unsigned i = 0; i < device.block.x; ++i) {
+    Running& running = device.fibers[i].running;
+    running.phase = running.first_of_block = device.phase;
+    running.first_of_launch = first_of_launch;
+    running.block = device.block_index.x, running.thread = i;
+    std::fill_n(running.seen, kWarp, 0);
+    running.seen[i % kWarp] = 1;
+    make_ready(device.fibers[i]);
   }
-  std::vector<unsigned> ready;
-  while (true) {
-    ready.clear();
-    unsigned done = 0;
-    for (unsigned i = 0; i < threads; ++i) {
-      if (device.fibers[i].state == State::ready) {
-        ready.push_back(i);
-      }
-      done += device.fibers[i].state == State::done;
-    }
-    if (done == threads) {
-      return;
-    }
-    if (ready.empty()) {
+  unsigned done = 0;
+  while (done < device.block.x) {
+    if (device.ready.empty()) {
       finish_barrier();
-      continue;
     }
-    std::shuffle(ready.begin(), ready.end(), device.random);
-    for (unsigned i : ready) {
-      device.current = &device.fibers[i];
-      swapcontext(&device.scheduler, &device.current->context);
-      if (!device.error.empty()) {
-        throw std::runtime_error(device.error);
-      }
-      finish_collective(i / kWarp);
+    std::swap(device.ready[device.random() % device.ready.size()], device.ready.back());
+    Fiber& fiber = *device.ready.back();
+    device.ready.pop_back();
+    device.current = &fiber;
+    fiber.started ? switch_to(device.scheduler, fiber.context) : start(fiber);
+    if (!device.error.empty()) {
+      throw std::runtime_error(device.error);
+    }
+    done += fiber.state == State::done;
+    if (fiber.state == State::in_warp && missing_lane(fiber) == nullptr) {
+      finish_collective(fiber);
     }
   }
+}
+
+// What stands before the first comma that no bracket encloses.
+std::string first_argument(const char* text) {
+  int depth = 0;
+  const char* end = text;
+  for (; *end != 0 && (*end != ',' || depth > 0); ++end) {
+    depth += (*end == '<' || *end == '(') - (*end == '>' || *end == ')');
+  }
+  return {text, end};
 }
 
 }  // namespace
 
-Dim thread_index() { return {device.current->identity.thread, 0, 0}; }
+bool in_kernel = false;
+
+Dim thread_index() { return {device.current->running.thread, 0, 0}; }
 Dim block_index() { return device.block_index; }
 Dim block_size() { return device.block; }
 Dim grid_size() { return device.grid; }
-int lane() { return device.current->identity.thread % kWarp; }
-const Identity* running() { return device.current == nullptr ? nullptr : &device.current->identity; }
+int lane() { return device.current->running.thread % kWarp; }
+const Running* running() { return &device.current->running; }
 
-void run(const char* kernel, Dim grid, Dim block, const std::function<void()>& thread) {
-  device.kernel = kernel;
+void run(const char* launch, Dim grid, Dim block, const std::function<void()>& thread) {
+  device.kernel = first_argument(launch);
+  if (grid.x == 0 || block.x == 0 || block.x > kMaxBlock) {
+    throw std::runtime_error("kernel " + device.kernel + ": " + std::to_string(grid.x) + " blocks of " +
+                             std::to_string(block.x) + " threads cannot be launched");
+  }
   device.grid = grid;
   device.block = block;
   device.body = &thread;
   device.error.clear();
+  device.ready.clear();
   ++device.launches;
-  std::vector<unsigned> blocks(grid.x);
-  for (unsigned i = 0; i < grid.x; ++i) {
-    blocks[i] = i;
-  }
-  std::shuffle(blocks.begin(), blocks.end(), device.random);
   struct Host {
-    ~Host() { device.current = nullptr; }
+    ~Host() {
+      for (Fiber& fiber : device.fibers) {
+        fiber.started &= fiber.state == State::done;  // after an error, never to be resumed
+        fiber.state = State::done;
+      }
+    }
   } back_to_host;
+  std::vector<unsigned> blocks(grid.x);
+  std::iota(blocks.begin(), blocks.end(), 0);
+  std::shuffle(blocks.begin(), blocks.end(), device.random);
+  const uint32_t first_phase = device.phase + 1;
   for (unsigned i : blocks) {
     device.block_index = {i, 0, 0};
-    run_block();
+    run_block(first_phase);
   }
 }
 
 void sync_block(Where where) { wait(State::at_barrier, where); }
 
 Lanes collect(uint64_t bits, unsigned mask, Where where) {
-  Fiber* self = device.current;
+  Fiber& self = *device.current;
+  const unsigned lanes = std::min(kWarp, device.block.x - self.running.thread / kWarp * kWarp);
   if (!(mask >> lane() & 1)) {
-    fail("a lane calls with a mask that does not name it", where);
+    fail("calls with a mask that does not name its lane", where);
   }
-  self->mask = mask;
-  self->deposit = bits;
+  if (lanes < kWarp && mask >> lanes != 0) {
+    fail("calls with a mask that names lanes beyond the end of the block", where);
+  }
+  self.mask = mask;
+  self.deposit = bits;
   wait(State::in_warp, where);
-  return self->received;
+  return self.received;
 }
 
-void fail(const std::string& message, Where where) { stop(message + " at " + at(where)); }
+void fail(const char* message, Where where) {
+  in_kernel = false;
+  stop(message + at(where));
+}
 
 void fail_at(const std::string& message, const void* pc) {
   std::ostringstream out;

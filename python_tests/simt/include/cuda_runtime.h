@@ -13,8 +13,9 @@
 #define __launch_bounds__(...)
 #define __forceinline__ inline
 #define __restrict__
-// Blocks run one after the other, so one copy is enough; the loader hands each over by its symbol.
-#define __shared__ static
+// Blocks run one after the other, so one copy is enough; the loader hands each over by its symbol. So far apart that
+// the end of none (48 KiB at most) touches the next.
+#define __shared__ static __attribute__((aligned(65536)))
 
 #define threadIdx (simt::thread_index())
 #define blockIdx (simt::block_index())
@@ -35,6 +36,9 @@ struct alignas(16) uint4 {
 struct alignas(16) double2 {
   double x, y;
 };
+
+// So that the return address of `simt::atomic` is in the kernel.
+#define SIMT_INLINE __attribute__((always_inline)) inline
 
 namespace simt {
 
@@ -141,15 +145,15 @@ T __reduce_max_sync(unsigned mask, T value, simt::Where where = simt::Where::cur
 }
 
 template <typename T>
-T atomicAdd(T* address, T value) {
+SIMT_INLINE T atomicAdd(T* address, T value) {
   return simt::atomic(address, [=](T old) { return old + value; });
 }
 template <typename T>
-T atomicMax(T* address, T value) {
+SIMT_INLINE T atomicMax(T* address, T value) {
   return simt::atomic(address, [=](T old) { return old < value ? value : old; });
 }
 template <typename T>
-T atomicMin(T* address, T value) {
+SIMT_INLINE T atomicMin(T* address, T value) {
   return simt::atomic(address, [=](T old) { return value < old ? value : old; });
 }
 

@@ -5,7 +5,7 @@
 #define new_like unseen_new_like
 #define copy_of unseen_copy_of
 #define as_contiguous unseen_as_contiguous
-#include "../../../../csrc/common/allocate.h"
+#include_next "common/allocate.h"
 #undef new_tensor
 #undef new_like
 #undef copy_of
@@ -16,11 +16,7 @@
 namespace colad {
 
 inline Tensor seen(const Tensor& tensor, simt::Origin origin) {
-  const size_t bytes = tensor.numel() * tensor.element_size();
-  if (bytes > 0 && origin == simt::Origin::scratch) {
-    simt::poison(tensor.data_ptr(), bytes);
-  }
-  simt::hand_over(tensor.data_ptr(), bytes, origin);
+  simt::hand_over(tensor.data_ptr(), tensor.numel() * tensor.element_size(), origin);
   return tensor;
 }
 
@@ -34,10 +30,10 @@ inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& sizes) 
 
 inline Tensor new_like(const Tensor& like) { return seen(unseen_new_like(like), simt::Origin::scratch); }
 
-inline Tensor copy_of(const Tensor& tensor) { return seen(unseen_copy_of(tensor), simt::Origin::tensor); }
+inline Tensor copy_of(const Tensor& tensor) { return seen(unseen_copy_of(tensor), simt::Origin::copy); }
 
 inline Tensor as_contiguous(const Tensor& tensor) {
-  return tensor.is_contiguous() ? tensor : seen(unseen_as_contiguous(tensor), simt::Origin::tensor);
+  return tensor.is_contiguous() ? tensor : seen(unseen_as_contiguous(tensor), simt::Origin::input);
 }
 
 inline std::optional<Tensor> as_contiguous(const std::optional<Tensor>& tensor) {
