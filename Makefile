@@ -6,7 +6,7 @@ SOURCES := CMakeLists.txt setup.py pyproject.toml $(shell find csrc -type f)
 # TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-asan wheel clean
+.PHONY: demo test test-asan mutations wheel clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m colad_ops demo
@@ -18,6 +18,10 @@ test: $(VENV)/installed
 test-asan: $(VENV)/installed
 	$(PYTHON) python_tests/sanitizers/planted_errors.py
 	$(PYTHON) python_tests/sanitizers/run_operator_tests.py
+
+# Does the emulated device notice a missing barrier? Removes each of the assignment kernels' in turn; some minutes.
+mutations: $(VENV)/installed
+	$(PYTHON) python_tests/simt/mutations.py
 
 wheel: $(VENV)/installed
 	$(PYTHON) -m pip wheel . --no-deps --no-build-isolation -w dist

@@ -46,6 +46,7 @@ FAULTS = {
     "write_past_the_end": f"{OUTSIDE}|{GLOBAL}".format("writes", 1, "past the end", "an output"),
     "write_before_the_start": f"{OUTSIDE}|{GLOBAL}".format("writes", 4, "before the start", "an output"),
     "load_of_16_bytes_past_the_end": OUTSIDE.format("reads", 1, "past the end", "an input"),
+    "misaligned_load": "uses a misaligned address",
     "write_to_an_input": "writes an input",
     "output_never_written": NOBODY_WROTE.format("an output"),
     "race_of_blocks": NO_BARRIER.format("an output"),

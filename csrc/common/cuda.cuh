@@ -7,10 +7,7 @@
 
 namespace colad {
 
-// Grid size of a grid-stride kernel: enough blocks for `work` items, and no more than this many, which already fill any
-// card (2^16 blocks of 256 threads are over 50 full waves on 132 multiprocessors).
-constexpr int64_t kMaxGrid = 1 << 16;
-
+// Grid size of a grid-stride kernel: enough blocks for `work` items, and no more than kMaxGrid.
 inline unsigned grid_for(int64_t work, int block) {
   return static_cast<unsigned>(std::clamp<int64_t>((work + block - 1) / block, 1, kMaxGrid));
 }

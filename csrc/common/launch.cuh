@@ -37,6 +37,10 @@ class CudaScope {
   cudaStream_t stream_;
 };
 
+// Blocks of a launch: what is more, they take in turn. So many already fill any card (2^16 blocks of 256 threads are over
+// 50 full waves on 132 multiprocessors).
+constexpr int64_t kMaxGrid = 1 << 16;
+
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared_bytes, cudaStream_t stream,
             Arguments... arguments) {

@@ -115,7 +115,7 @@ __global__ void split_kernel(const __grid_constant__ SplitParams p) {
     if (threadIdx.x < kWarp) {
       split_samples(p, image, row, sorted, samples, responsibility, moments);
     }
-    __syncthreads();  // the memory is used anew
+    // No barrier here: until the next one only thread 0 writes, and what the others have read.
   }
 }
 

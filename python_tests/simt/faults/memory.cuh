@@ -66,9 +66,14 @@ KERNEL(write_before_the_start) {
 }
 
 KERNEL(load_of_16_bytes_past_the_end) {
-  const auto* fours = reinterpret_cast<const float4*>(p.input + (kRight ? 0 : 2));
+  const auto* fours = reinterpret_cast<const float4*>(p.input + (kRight ? 0 : 4));
   const float4 four = fours[thread_index() / 4];  // load_of_16_bytes_past_the_end
   p.output[thread_index()] = four.x;
+}
+
+KERNEL(misaligned_load) {
+  const auto* fours = reinterpret_cast<const float4*>(p.input + (kRight ? 0 : 2));
+  p.output[thread_index()] = fours[0].x;  // misaligned_load
 }
 
 KERNEL(write_to_an_input) {

@@ -15,6 +15,9 @@ class CudaScope {
   cudaStream_t stream() const { return nullptr; }
 };
 
+// So few that blocks have to take turns: what a block leaves behind for its next item shows.
+constexpr int64_t kMaxGrid = 3;
+
 template <typename... Parameters, typename... Arguments>
 void launch_named(const char* name, void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t, cudaStream_t,
                   Arguments... arguments) {
