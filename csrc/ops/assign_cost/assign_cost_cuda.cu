@@ -63,7 +63,7 @@ __global__ void assign_cost_kernel(const __grid_constant__ AssignCostParams p) {
       const int64_t i = begin + list.anchor[threadIdx.x];
       p.cost[i] = cost + box_cost_at(p, i);
     }
-    __syncthreads();  // the list is made anew
+    // No barrier here: the list is made anew after the next one, which waits for those who still read this one.
   }
 }
 
