@@ -35,6 +35,50 @@ def misaligned(tensor):
     return memory.as_strided(tensor.shape, tensor.stride(), 1).copy_(tensor)
 
 
+def some_labels(logits):
+    return labels(*logits.shape[:-1], classes=logits.shape[-1])
+
+
+def other_logits(logits):
+    """Laid out alike, but aligned."""
+    return torch.empty_like(logits).copy_(rows(*logits.shape, seed=1))
+
+
+MAPS = ((16, 24, "rows"), (16, 24, "elements"), (5, 24, "rows"), (7, 13, "rows"), (8, 13, "rows"))
+"""Columns, anchors, what the weight is of: whole packs and not, in either direction."""
+
+
+def layout_cases(second):
+    """How logits may lie in memory, which decides how a kernel walks them: on CUDA packs of 16 bytes, with and without a
+    rest, within a row and across rows. ``second(logits)`` is the other argument."""
+    for dtype in DTYPES:
+        name = str(dtype)[6:]
+        for reduction in ("none", "sum"):
+            for shape in ((37, 16), (41, 5), (3, 1)):
+                x = rows(*shape, dtype=dtype)
+                yield Case(f"{reduction}_of_packs_{shape[0]}x{shape[1]}_{name}", x, second(x), reduction=reduction)
+            for columns, anchors, kind in MAPS:
+                x = maps(2, columns, anchors, dtype=dtype)
+                yield Case(
+                    f"{reduction}_of_maps_{columns}x{anchors}_{kind}_{name}",
+                    x,
+                    second(x),
+                    weight=weights_of_maps(kind, columns, anchors, dtype),
+                    reduction=reduction,
+                )
+        x = misaligned(rows(41, 5, dtype=dtype))
+        yield Case(f"misaligned_{name}", x, second(x))
+    x = rows(2, 24, 16)[:, :12]
+    yield Case("part_of_every_image", x, second(x))
+    x = maps(2, 16, 1800)
+    yield Case("sum_of_maps_of_many_chunks", x, second(x))
+    x = rows(2001, 5).double()
+    yield Case("sum_of_packs_and_a_rest_of_many_chunks", x, second(x))
+    x = rows(41, 5)
+    yield Case("packs_weight_of_rows", x, second(x), weight=rows(41).abs())
+    yield Case("packs_weight_of_elements", x, second(x), weight=rows(41, 5).abs())
+
+
 class LossContract(GradientContract):
     # A sum adds in the order of memory: that of a map may differ from that of rows in its last bits. The many elements
     # of these cases would be slow to differentiate one by one, in double whatever their dtype.
@@ -80,45 +124,7 @@ class TestSigmoidFocalLoss(LossContract):
             Case("more_than_a_chunk", rows(2000, 5), labels(2000, classes=5)),
             Case("one_class", rows(6, 1), labels(6, classes=1)),
             Case("empty", rows(0, 5), labels(0, classes=5), representative=True),
-            # On CUDA packs of 16 bytes, with and without a rest, within a row and across rows.
-            *(
-                Case(
-                    f"{reduction}_of_packs_{'x'.join(map(str, shape))}_{str(d)[6:]}",
-                    rows(*shape, dtype=d),
-                    labels(shape[0], classes=shape[1]),
-                    reduction=reduction,
-                )
-                for shape in ((37, 16), (41, 5), (3, 1))
-                for d in DTYPES
-                for reduction in ("none", "sum")
-            ),
-            *(
-                Case(
-                    f"{reduction}_of_maps_{columns}x{anchors}_{kind}_{str(d)[6:]}",
-                    maps(2, columns, anchors, dtype=d),
-                    labels(2, anchors, classes=columns),
-                    weight=weights_of_maps(kind, columns, anchors, d),
-                    reduction=reduction,
-                )
-                for columns, anchors, kind in (
-                    (16, 24, "rows"),
-                    (16, 24, "elements"),
-                    (5, 24, "rows"),
-                    (7, 13, "rows"),
-                    (8, 13, "rows"),
-                )
-                for d in DTYPES
-                for reduction in ("none", "sum")
-            ),
-            Case("part_of_every_image", rows(2, 24, 16)[:, :12], labels(2, 12, classes=16)),
-            Case("sum_of_maps_of_many_chunks", maps(2, 16, 1800), labels(2, 1800, classes=16)),
-            Case("sum_of_packs_and_a_rest_of_many_chunks", rows(2001, 5).double(), labels(2001, classes=5)),
-            Case("packs_weight_of_rows", rows(41, 5), labels(41, classes=5), weight=rows(41).abs()),
-            Case("packs_weight_of_elements", rows(41, 5), labels(41, classes=5), weight=rows(41, 5).abs()),
-            *(
-                Case(f"misaligned_{str(d)[6:]}", misaligned(rows(41, 5, dtype=d)), labels(41, classes=5))
-                for d in DTYPES
-            ),
+            *layout_cases(some_labels),
         ]
 
 
@@ -153,44 +159,7 @@ class TestFocalKlLoss(LossContract):
             ),
             Case("more_than_a_chunk", rows(2000, 5), rows(2000, 5, seed=1)),
             Case("empty", rows(0, 5), rows(0, 5), representative=True),
-            # On CUDA packs of 16 bytes, with and without a rest, within a row and across rows.
-            *(
-                Case(
-                    f"{reduction}_of_packs_{'x'.join(map(str, shape))}_{str(d)[6:]}",
-                    rows(*shape, dtype=d),
-                    rows(*shape, seed=1, dtype=d),
-                    reduction=reduction,
-                )
-                for shape in ((37, 16), (41, 5), (3, 1))
-                for d in DTYPES
-                for reduction in ("none", "sum")
-            ),
-            *(
-                Case(
-                    f"{reduction}_of_maps_{columns}x{anchors}_{kind}_{str(d)[6:]}",
-                    maps(2, columns, anchors, dtype=d),
-                    maps(2, columns, anchors, seed=1, dtype=d),
-                    weight=weights_of_maps(kind, columns, anchors, d),
-                    reduction=reduction,
-                )
-                for columns, anchors, kind in (
-                    (16, 24, "rows"),
-                    (16, 24, "elements"),
-                    (5, 24, "rows"),
-                    (7, 13, "rows"),
-                    (8, 13, "rows"),
-                )
-                for d in DTYPES
-                for reduction in ("none", "sum")
-            ),
-            Case("sum_of_packs_and_a_rest_of_many_chunks", rows(2001, 5).double(), rows(2001, 5, seed=1).double()),
-            Case("packs_weight_of_rows", rows(41, 5), rows(41, 5, seed=1), weight=rows(41).abs()),
-            Case("packs_weight_of_elements", rows(41, 5), rows(41, 5, seed=1), weight=rows(41, 5).abs()),
-            *(
-                Case(f"misaligned_{str(d)[6:]}", misaligned(rows(41, 5, dtype=d)), rows(41, 5, seed=1, dtype=d))
-                for d in DTYPES
-            ),
-            Case("part_of_every_image", rows(2, 24, 16)[:, :12], rows(2, 12, 16, seed=1)),
+            *layout_cases(other_logits),
             Case("weight_in_another_order", maps(2, 16, 24), maps(2, 16, 24, seed=1), weight=rows(2, 24, 16).abs()),
             Case("teacher_in_another_order", rows(24, 16), rows(16, 24, seed=1).t()),
             Case("misaligned_teacher", rows(41, 5), misaligned(rows(41, 5, seed=1))),
