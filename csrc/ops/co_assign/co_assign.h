@@ -4,6 +4,7 @@
 
 #include "common/ragged.h"
 #include "ops/assign/assign.h"
+#include "ops/co_assign/co_assign_math.h"
 
 namespace colad {
 
@@ -34,20 +35,14 @@ inline IndicatorCall indicator_contract(const Tensor& values, const Tensor& gt_o
   return call;
 }
 
-// Mean over the image's objects where defined, in row order: the same bits in whatever batch; `i` runs over networks x
-// images.
+// Mean over the image's objects, in row order; `i` runs over networks x images.
 COLAD_HD void write_indicator_mean(const IndicatorParams& p, int64_t i) {
   const Rows rows = rows_of_image(p.gt_offsets, i % p.images, p.objects);
-  double sum = 0.0;
-  int64_t count = 0;
+  IndicatorMean mean;
   for (int64_t row = rows.begin; row < rows.end; ++row) {
-    const double value = p.values[i / p.images * p.objects + row];
-    if (value == value) {
-      sum += value;
-      ++count;
-    }
+    mean.add(p.values[i / p.images * p.objects + row]);
   }
-  p.means[i] = mean_of(sum, count);
+  p.means[i] = mean.mean();
 }
 
 struct SelectParams {
@@ -90,21 +85,16 @@ inline SelectCall select_contract(const Tensor& costs, const Tensor& matched, co
   return call;
 }
 
-// The cost that the network chosen for the anchor's object and level gives it, infinite without an object; a network
-// that does not exist is the first. `i` runs over images x anchors.
+// The cost that the network chosen for the anchor's object and level gives it, infinite without an object; `i` runs
+// over images x anchors.
 COLAD_HD void write_selected(const SelectParams& p, int64_t i) {
-  const int64_t row = p.matched[i], anchor = i % p.anchor_count;
+  const int64_t row = p.matched[i];
   if (row < 0 || row >= p.objects) {
     p.cost[i] = std::numeric_limits<float>::infinity();
     return;
   }
-  int level = 0;
-  while (anchor >= p.level_begin[level + 1]) {
-    ++level;
-  }
-  const int64_t chosen = p.teacher[row * p.levels + level];
-  const int64_t network = chosen < 0 || chosen >= p.networks ? 0 : chosen;
-  p.cost[i] = p.costs[network * p.images * p.anchor_count + i];
+  const int64_t chosen = p.teacher[row * p.levels + level_of(i % p.anchor_count, p.level_begin)];
+  p.cost[i] = p.costs[network_or_first(chosen, p.networks) * p.images * p.anchor_count + i];
 }
 
 }  // namespace colad
