@@ -1,6 +1,7 @@
 """CUDA tests skip where there is no CUDA device, but must run where one is promised (FAIL_WITHOUT_CUDA=1)."""
 
 import os
+import sys
 
 import golden_table
 import pytest
@@ -24,8 +25,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the golden tests compared, if any ran."""
-    if golden_table.TABLE:
-        terminalreporter.section("golden sets")
-        for line in golden_table.lines():
-            terminalreporter.write_line(line)
+    """What the golden tests compared and which CUDA kernels were run on the CPU, if any were."""
+    tables = {"golden sets": golden_table.lines() if golden_table.TABLE else []}
+    simt = sys.modules.get("test_simt")
+    tables["CUDA kernels in the emulator"] = simt.table() if simt and simt.KERNELS else []
+    for title, lines in tables.items():
+        if lines:
+            terminalreporter.section(title)
+            terminalreporter.write_line("\n".join(lines))

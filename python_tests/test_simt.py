@@ -3,6 +3,9 @@ several orders of its threads. See ``simt/__init__.py`` for what else is checked
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import pytest
 import simt
 import test_op_assign
@@ -48,6 +51,8 @@ CONTRACTS = (
     test_op_postprocess.TestScoreVoting,
 )
 SEEDS = range(5)
+KERNELS: dict[str, Counter] = {}
+"""Launches of each kernel by contract and case, for the table at the end of the test run."""
 # A warp adds in another order than a loop, and the fit of a mixture repeats that.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 
@@ -80,6 +85,8 @@ def test_kernels_equal_the_cpu(contract: type[OpContract], device: simt.Device) 
         for name, args, expected in calls_of(contract, case):
             for seed in SEEDS:
                 found = device.call(name, args, seed)
+                for kernel in device.kernels():
+                    KERNELS.setdefault(kernel.partition("<")[0], Counter())[contract.__name__[4:], case.name] += 1
                 for a, e in zip(tensors_of(found), tensors_of(expected), strict=True):
                     tolerance = TOLERANCE.get(e.dtype, 0.0)
                     assert_same(a, e, rtol=tolerance, atol=tolerance)
@@ -94,3 +101,22 @@ def test_a_whole_assignment_is_four_launches_and_one_fill(device: simt.Device) -
         for name, args, _ in calls_of(test_op_assign.TestPaaAssign, case):
             device.call(name, args, seed=0)
         assert device.launches() - before == 4
+
+
+def test_every_kernel_was_run() -> None:
+    """Of all that the sources hold; a row a kernel in the table."""
+    if len(KERNELS) == 0:
+        pytest.skip("the kernels are run by the tests before this one")
+    sources = [path.read_text() for path in simt.CSRC.glob("**/*.cu*")]
+    bounds = r"(?:__launch_bounds__\([^()]*(?:\([^()]*\)[^()]*)*\)\s*)?"
+    names = {name for text in sources for name in re.findall(rf"__global__ void\s+{bounds}(\w+)\(", text)}
+    assert names == set(KERNELS)
+
+
+def table() -> list[str]:
+    """Kernel, cases, launches that equalled the CPU, in Markdown."""
+    rows = ["kernel | of | cases | launches | orders of threads each | equal to the CPU", "---|---|---|---|---|---"]
+    for kernel, counter in sorted(KERNELS.items()):
+        contracts = sorted({contract for contract, _ in counter})
+        rows.append(f"{kernel} | {', '.join(contracts)} | {len(counter)} | {counter.total()} | {len(SEEDS)} | all")
+    return rows

@@ -92,6 +92,7 @@ class Device:
         torch.ops.load_library(str(library))
         self.library = library
         self._library = ctypes.CDLL(str(library))
+        self._library.simt_launched.restype = ctypes.c_char_p
         self._shared = self._shared_memory()
 
     def _symbols(self) -> list[tuple[int, int, str]]:
@@ -124,6 +125,10 @@ class Device:
             return getattr(torch.ops.colad_simt, name)(*args)
         except RuntimeError as error:
             raise RuntimeError(self._with_lines(str(error))) from None
+
+    def kernels(self) -> list[str]:
+        """Names of the kernels that the last call launched."""
+        return self._library.simt_launched().decode().split("\n")[:-1]
 
     def launches(self) -> int:
         """Kernels launched so far."""

@@ -45,6 +45,7 @@ struct Device {
   std::string kernel, error;
   Dim grid, block, block_index;
   uint32_t launches = 0, phase = 0;
+  std::string launched;  // names of kernels since the last seed, a line each
 };
 
 Device device;
@@ -255,6 +256,7 @@ void run(const char* launch, Dim grid, Dim block, const std::function<void()>& t
   device.error.clear();
   device.ready.clear();
   ++device.launches;
+  device.launched += device.kernel + '\n';
   struct Host {
     ~Host() {
       for (Fiber& fiber : device.fibers) {
@@ -304,5 +306,9 @@ void fail_at(const std::string& message, const void* pc) {
 }  // namespace simt
 
 #pragma GCC visibility push(default)
-extern "C" void simt_seed(unsigned seed) { simt::device.random.seed(seed); }
+extern "C" void simt_seed(unsigned seed) {
+  simt::device.random.seed(seed);
+  simt::device.launched.clear();
+}
+extern "C" const char* simt_launched() { return simt::device.launched.c_str(); }
 extern "C" unsigned simt_launches() { return simt::device.launches; }

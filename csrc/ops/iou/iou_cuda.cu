@@ -40,20 +40,19 @@ __global__ void aligned_iou_backward_kernel(IouParams p) {
   }
 }
 
-void launch_over(void (*kernel)(IouParams), int64_t work, const IouCall& call) {
-  if (work > 0) {
-    const CudaScope scope(call.out1);
-    launch(kernel, grid_for(work, kBlock), kBlock, 0, scope.stream(), call.params);
-  }
-}
-
 Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, nullptr);
   const IouParams& p = call.params;
-  COLAD_DISPATCH_FLOATING(
-      call.dtype, const int64_t work = p.batches * p.n * p.m;
-      launch_over(work < kMost32 ? pairwise_iou_kernel<scalar_t, uint32_t> : pairwise_iou_kernel<scalar_t, int64_t>,
-                  work, call));
+  const int64_t work = p.batches * p.n * p.m;
+  if (work > 0) {
+    const CudaScope scope(call.out1);
+    const unsigned grid = grid_for(work, kBlock);
+    COLAD_DISPATCH_FLOATING(
+        call.dtype,
+        if (work < kMost32) {
+          launch(pairwise_iou_kernel<scalar_t, uint32_t>, grid, kBlock, 0, scope.stream(), p);
+        } else { launch(pairwise_iou_kernel<scalar_t, int64_t>, grid, kBlock, 0, scope.stream(), p); });
+  }
   return call.out1;
 }
 
@@ -61,21 +60,35 @@ std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor&
                                                std::string mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, &grad);
   const IouParams& p = call.params;
-  COLAD_DISPATCH_FLOATING(call.dtype,
-                          launch_over(pairwise_iou_backward_kernel<scalar_t>, p.batches * (p.n + p.m), call));
+  const int64_t work = p.batches * (p.n + p.m);
+  if (work > 0) {
+    const CudaScope scope(call.out1);
+    COLAD_DISPATCH_FLOATING(call.dtype, launch(pairwise_iou_backward_kernel<scalar_t>, grid_for(work, kBlock), kBlock,
+                                               0, scope.stream(), p));
+  }
   return {call.out1, call.out2};
 }
 
 Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, nullptr);
-  COLAD_DISPATCH_FLOATING(call.dtype, launch_over(aligned_iou_kernel<scalar_t>, call.params.n, call));
+  const IouParams& p = call.params;
+  if (p.n > 0) {
+    const CudaScope scope(call.out1);
+    COLAD_DISPATCH_FLOATING(call.dtype,
+                            launch(aligned_iou_kernel<scalar_t>, grid_for(p.n, kBlock), kBlock, 0, scope.stream(), p));
+  }
   return call.out1;
 }
 
 std::tuple<Tensor, Tensor> aligned_box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
                                                        std::string mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, &grad);
-  COLAD_DISPATCH_FLOATING(call.dtype, launch_over(aligned_iou_backward_kernel<scalar_t>, call.params.n, call));
+  const IouParams& p = call.params;
+  if (p.n > 0) {
+    const CudaScope scope(call.out1);
+    COLAD_DISPATCH_FLOATING(
+        call.dtype, launch(aligned_iou_backward_kernel<scalar_t>, grid_for(p.n, kBlock), kBlock, 0, scope.stream(), p));
+  }
   return {call.out1, call.out2};
 }
 
