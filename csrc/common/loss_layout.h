@@ -11,11 +11,6 @@ struct Element {
   int64_t image, anchor, column;
 };
 
-// a / b of values >= 0, without the long division of 64 bits where 32 are enough.
-COLAD_HD int64_t quotient(int64_t a, int64_t b) {
-  return ((a | b) >> 32) == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
-}
-
 // A tensor seen as (images, anchors, columns); a stride of 0 repeats it along that dimension.
 struct Strided {
   const void* data = nullptr;

@@ -29,8 +29,8 @@ T coordinate(const Box<T>& box, int k) {
 
 template <typename T>
 void define_of_type(py::module_ m) {
-  m.def("softplus", py::vectorize([](T x) { return softplus(x); }));
-  m.def("sigmoid", py::vectorize([](T x) { return sigmoid(x); }));
+  m.def("softplus", py::vectorize([](T x) { return logistic(x).softplus; }));
+  m.def("sigmoid", py::vectorize([](T x) { return logistic(x).sigmoid; }));
 
   m.def("box_iou", py::vectorize([](T ax1, T ay1, T ax2, T ay2, T bx1, T by1, T bx2, T by2, int mode) {
           return box_iou(Box<T>{ax1, ay1, ax2, ay2}, Box<T>{bx1, by1, bx2, by2}, static_cast<IouMode>(mode));

@@ -141,12 +141,11 @@ COLAD_HD void aligned_iou_backward_at(const IouParams& p, int64_t i) {
   store_box(static_cast<T*>(p.out2), i, d2);
 }
 
-// One output of the pairwise forward; `i` runs over batches x n x m, in 32 bits where that is enough.
-template <typename T, typename Index = int64_t>
-COLAD_HD void pairwise_iou_at(const IouParams& p, Index i) {
-  const Index n = static_cast<Index>(p.n), m = static_cast<Index>(p.m);
-  const Index row = i / m;
-  const Index other = row / n * m + (i - row * m);
+// One output of the pairwise forward; `i` runs over batches x n x m.
+template <typename T>
+COLAD_HD void pairwise_iou_at(const IouParams& p, int64_t i) {
+  const int64_t row = quotient(i, p.m);
+  const int64_t other = quotient(row, p.n) * p.m + (i - row * p.m);
   static_cast<T*>(p.out1)[i] = static_cast<T>(box_iou(load_box(static_cast<const T*>(p.boxes1), row),
                                                       load_box(static_cast<const T*>(p.boxes2), other), p.mode));
 }

@@ -9,13 +9,10 @@ namespace {
 
 constexpr int kBlock = 256;  // enough warps to hide the loads; not tuned on a card
 
-// A 64-bit division costs more than the whole IoU, so indices that fit take 32 bits.
-constexpr int64_t kMost32 = INT64_C(1) << 31;
-
-template <typename T, typename Index>
+template <typename T>
 __global__ void pairwise_iou_kernel(IouParams p) {
   for (int64_t i = thread_index(); i < p.batches * p.n * p.m; i += thread_count()) {
-    pairwise_iou_at<T, Index>(p, static_cast<Index>(i));
+    pairwise_iou_at<T>(p, i);
   }
 }
 
@@ -46,12 +43,8 @@ Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) 
   const int64_t work = p.batches * p.n * p.m;
   if (work > 0) {
     const CudaScope scope(call.out1);
-    const unsigned grid = grid_for(work, kBlock);
     COLAD_DISPATCH_FLOATING(
-        call.dtype,
-        if (work < kMost32) {
-          launch(pairwise_iou_kernel<scalar_t, uint32_t>, grid, kBlock, 0, scope.stream(), p);
-        } else { launch(pairwise_iou_kernel<scalar_t, int64_t>, grid, kBlock, 0, scope.stream(), p); });
+        call.dtype, launch(pairwise_iou_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p));
   }
   return call.out1;
 }
