@@ -40,17 +40,21 @@ def load_library() -> ctypes.CDLL:
 
 _loaded = load_library()
 _loaded.colad_build_info.restype = ctypes.c_char_p
+_loaded.colad_cpu_capability.restype = ctypes.c_char_p
 
 
 def build_info() -> dict[str, Any]:
-    """How the loaded library was built.
+    """How the loaded library was built, and with which vector instructions it runs.
 
     Returns:
         ``version``, ``commit`` (git, or "unknown"), ``compiler``, ``cuda`` (version of nvcc, or None when built without
-        CUDA), ``cuda_archs`` (list, e.g. ``["80", "90", "120", "ptx120"]``) and ``torch_target`` (the oldest torch it
-        runs with).
+        CUDA), ``cuda_archs`` (list, e.g. ``["80", "90", "120", "ptx120"]``), ``torch_target`` (the oldest torch it
+        runs with) and ``cpu_capability``: ``"avx512"``, ``"avx2"`` or ``"baseline"``, whichever this CPU has, or the
+        lower one that the environment variable ``COLAD_CPU_CAPABILITY`` names (None when it names nothing that can
+        be: then operators raise RuntimeError).
     """
     info = json.loads(_loaded.colad_build_info())
     info["cuda"] = info["cuda"] or None
     info["cuda_archs"] = info["cuda_archs"].split()
+    info["cpu_capability"] = _loaded.colad_cpu_capability().decode() or None
     return info

@@ -37,19 +37,6 @@ COLAD_HD int64_t quotient(int64_t a, int64_t b) {
   return ((a | b) >> 32) == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
 }
 
-// sigmoid(x), sigmoid(-x) and softplus(x) = log(1 + exp(x)) from one exponential: without overflow, and accurate to the
-// last digits also where they are tiny.
-template <typename T>
-struct Logistic {
-  T sigmoid, complement, softplus;
-};
-
-template <typename T>
-COLAD_HD Logistic<T> logistic(T x) {
-  const T e = std::exp(-std::fabs(x)), sum = T(1) + e;
-  return {(x >= T(0) ? T(1) : e) / sum, (x >= T(0) ? e : T(1)) / sum, (x > T(0) ? x : T(0)) + std::log1p(e)};
-}
-
 // Whether x is neither NaN nor infinite, also under flags that let a compiler assume so.
 template <typename T>
 COLAD_HD bool is_finite(T x) {

@@ -22,7 +22,7 @@ MODULE = REPOSITORY / "build" / "formulas" / ("colad_formulas" + sysconfig.get_c
 
 
 def _sources() -> list[Path]:
-    headers = [*(CSRC / "ops").glob("*/*_math.h"), CSRC / "common" / "host_device.h"]
+    headers = [*(CSRC / "ops").glob("*/*_math.h"), *(CSRC / "common" / name for name in ("host_device.h", "elementary.h", "logistic.h"))]
     return [HERE / "module.cpp", Path(__file__), *headers]
 
 
@@ -33,7 +33,7 @@ def _compile() -> None:
     # Renamed when complete: no other test process loads half a file.
     partial = MODULE.with_suffix(f".{os.getpid()}.partial")
     includes = [CSRC, pybind11.get_include(), sysconfig.get_path("include")]
-    command = [os.environ.get("CXX", "g++"), "-std=c++17", "-O1", "-fvisibility=hidden", "-shared", "-fPIC"]
+    command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-fvisibility=hidden", "-shared", "-fPIC"]
     command += [*(f"-I{folder}" for folder in includes), str(HERE / "module.cpp"), "-o", str(partial)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:

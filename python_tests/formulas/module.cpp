@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "common/elementary.h"
 #include "ops/assign/assign_math.h"
 #include "ops/assign_cost/assign_cost_math.h"
 #include "ops/focal_kl/focal_kl_math.h"
@@ -29,6 +30,10 @@ T coordinate(const Box<T>& box, int k) {
 
 template <typename T>
 void define_of_type(py::module_ m) {
+  m.def("exp_nonpositive", py::vectorize([](T x) { return exp_nonpositive(x); }));
+  m.def("log1p_unit", py::vectorize([](T x) { return log1p_unit(x); }));
+  m.def("log_positive", py::vectorize([](T x) { return log_positive(x); }));
+  m.def("log_ratio", py::vectorize([](T w) { return log_ratio(w); }));
   m.def("softplus", py::vectorize([](T x) { return logistic(x).softplus; }));
   m.def("sigmoid", py::vectorize([](T x) { return logistic(x).sigmoid; }));
 

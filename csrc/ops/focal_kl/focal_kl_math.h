@@ -9,7 +9,7 @@
 // 1} too.
 #pragma once
 
-#include "common/host_device.h"
+#include "common/logistic.h"
 
 namespace colad {
 

@@ -5,7 +5,7 @@
 //   d loss / d y = a * s^gamma * (gamma * (1 - s) * softplus(y) + s)
 #pragma once
 
-#include "common/host_device.h"
+#include "common/logistic.h"
 
 namespace colad {
 

@@ -1,0 +1,70 @@
+#include "common/cpu_capability.h"
+
+#include <cstdlib>
+#include <string_view>
+
+#include "common/check.h"
+
+namespace colad {
+namespace {
+
+constexpr CpuCapability kAll[] = {CpuCapability::baseline, CpuCapability::avx2, CpuCapability::avx512};
+
+CpuCapability best_of_this_cpu() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    return CpuCapability::avx512;
+  }
+  if (__builtin_cpu_supports("avx2")) {
+    return CpuCapability::avx2;
+  }
+#endif
+  return CpuCapability::baseline;
+}
+
+CpuCapability chosen() {
+  const CpuCapability best = best_of_this_cpu();
+  const char* asked = std::getenv("COLAD_CPU_CAPABILITY");
+  if (asked == nullptr || *asked == '\0') {
+    return best;
+  }
+  for (const CpuCapability capability : kAll) {
+    if (std::string_view(asked) == name_of(capability)) {
+      check(capability <= best, "COLAD_CPU_CAPABILITY should be one that this CPU has, at most ", name_of(best),
+            ", got ", asked);
+      return capability;
+    }
+  }
+  fail("COLAD_CPU_CAPABILITY should be baseline, avx2 or avx512, got ", asked);
+}
+
+}  // namespace
+
+const char* name_of(CpuCapability capability) {
+  switch (capability) {
+    case CpuCapability::avx512:
+      return "avx512";
+    case CpuCapability::avx2:
+      return "avx2";
+    default:
+      return "baseline";
+  }
+}
+
+CpuCapability cpu_capability() {
+  static const CpuCapability capability = chosen();
+  return capability;
+}
+
+}  // namespace colad
+
+// For colad_ops.build_info(), by ctypes: no exception may leave it.
+extern "C" __attribute__((visibility("default"))) const char* colad_cpu_capability() {
+  try {
+    return colad::name_of(colad::cpu_capability());
+  } catch (const std::exception&) {
+    return "";
+  }
+}
