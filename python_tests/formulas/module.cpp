@@ -3,11 +3,13 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "common/elementary.h"
 #include "ops/assign/assign_math.h"
 #include "ops/assign_cost/assign_cost_math.h"
 #include "ops/focal_kl/focal_kl_math.h"
-#include "ops/gmm_em/gmm_em_math.h"
+#include "ops/gmm_em/gmm_em_lanes.h"
 #include "ops/matching/matching_math.h"
 #include "ops/nms/nms_math.h"
 #include "ops/score_voting/score_voting_math.h"
@@ -91,9 +93,10 @@ void define_of_type(py::module_ m) {
 
 // (weights, means, variances, n_iter, converged) of the mixture of `values`.
 py::tuple fit(const std::vector<double>& values, bool tied, int64_t max_iter, double tol, double reg_covar) {
-  std::vector<double> responsibility(2 * values.size());
-  const EmResult result = fit_mixture([&](int64_t i) { return values[i]; }, static_cast<int64_t>(values.size()),
-                                      responsibility.data(), EmOptions{max_iter, tol, reg_covar, tied});
+  FitBuffer buffer;
+  buffer.resize(static_cast<int64_t>(values.size()));
+  std::copy(values.begin(), values.end(), buffer.value());
+  const EmResult result = fit_mixture(buffer, EmOptions{max_iter, tol, reg_covar, tied});
   const auto pair = [](const double* v) { return std::array<double, 2>{v[0], v[1]}; };
   return py::make_tuple(pair(result.mixture.weight), pair(result.mixture.mean), pair(result.mixture.variance),
                         result.n_iter, result.converged);

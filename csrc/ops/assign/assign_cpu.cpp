@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ops/assign/assign.h"
+#include "ops/gmm_em/gmm_em_lanes.h"
 
 namespace colad {
 namespace {
@@ -78,8 +79,7 @@ void for_each_level(const CandidateParams& p, uint64_t* begin, uint64_t* end, Vi
   }
 }
 
-void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* keys, int64_t count,
-                  std::vector<double>& responsibility) {
+void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* keys, int64_t count, FitBuffer& buffer) {
   const MeanAndStd moments = moments_of(keys, count);
   uint64_t* samples_end = keys;  // the chosen ones move to the front
   for_each_level(p.candidates, keys, keys + count, [&](int, uint64_t* begin, uint64_t* end) {
@@ -90,18 +90,21 @@ void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* ke
   std::sort(keys, samples_end);
   const int64_t samples = samples_end - keys;
 
-  responsibility.resize(2 * samples);
-  const auto value = [keys](int64_t i) { return static_cast<double>(sample_cost(keys[i])); };
-  const EmResult fit = fit_mixture(value, samples, responsibility.data(), p.em);
+  buffer.resize(samples);
+  double* const costs = buffer.value();
+  for (int64_t i = 0; i < samples; ++i) {
+    costs[i] = sample_cost(keys[i]);
+  }
+  const EmResult fit = fit_mixture(buffer, p.em);
   const MixtureTerms terms = mixture_terms(fit.mixture);
   Peak peak{0.0, -1};
   for (int64_t i = 0; i < samples; ++i) {
-    const ValueScore score = score_value(value(i), terms);
+    const ValueScore score = score_value(costs[i], terms);
     peak = better_peak(peak, {score.log_likelihood, score.label == 0 ? i : -1});
   }
   int64_t num_pos = 0;
   for (int64_t i = 0; i < samples; ++i) {
-    const Fate fate = fate_of(i, score_value(value(i), terms).label, {samples, peak.position}, p.split);
+    const Fate fate = fate_of(i, score_value(costs[i], terms).label, {samples, peak.position}, p.split);
     p.matched[image * p.candidates.anchor_count + sample_anchor(keys[i])] = outcome(fate, row);
     num_pos += fate == Fate::positive;
   }
@@ -136,8 +139,8 @@ SplitTensors split_candidates(const Tensor& cost, const Tensor& matched, const T
     p.matched[i] = unclaimed(p.candidates.matched[i]);
   }
   for_each_object(p.candidates, [&](int64_t image, int64_t row, uint64_t* keys, int64_t count) {
-    static thread_local std::vector<double> responsibility;
-    split_object(p, image, row, keys, count, responsibility);
+    static thread_local FitBuffer buffer;
+    split_object(p, image, row, keys, count, buffer);
   });
   return call.outputs();
 }

@@ -1,7 +1,9 @@
 // gmm_em on the CPU: segments side by side.
 #include <torch/csrc/stable/library.h>
 
+#include "common/cpu_capability.h"
 #include "ops/gmm_em/gmm_em.h"
+#include "ops/gmm_em/gmm_em_lanes.h"
 
 namespace colad {
 namespace {
@@ -17,15 +19,25 @@ void check_data(const GmmEmParams& p) {
 }
 
 template <typename T>
-void fit_segment(const GmmEmParams& p, int64_t g) {
+void fit_segment(const GmmEmParams& p, int64_t g, FitBuffer& buffer) {
   const int64_t start = p.starts[g], count = p.ends[g] - start;
   const T* values = static_cast<const T*>(p.values) + start;
-  const auto value = [values](int64_t i) { return static_cast<double>(values[i]); };
-  const EmResult fit = fit_mixture(value, count, p.scratch + 2 * start, p.options);
+  buffer.resize(count);
+  double* value = buffer.value();
+  for (int64_t i = 0; i < count; ++i) {
+    value[i] = static_cast<double>(values[i]);
+  }
+  const EmResult fit = fit_mixture(buffer, p.options);
   write_fit(p, g, fit);
   const MixtureTerms terms = mixture_terms(fit.mixture);
+  double* const responsibility = p.responsibility + start;
+  double* const log_likelihood = p.log_likelihood + start;
+  int64_t* const labels = p.labels + start;
   for (int64_t i = 0; i < count; ++i) {
-    write_value(p, start + i, score_value(value(i), terms));
+    const ValueScore score = score_value(value[i], terms);
+    responsibility[i] = score.responsibility[0];
+    log_likelihood[i] = score.log_likelihood;
+    labels[i] = score.label;
   }
 }
 
@@ -39,9 +51,12 @@ MixtureTensors gmm_em(const Tensor& values, const Tensor& starts, const Tensor& 
   }
   COLAD_DISPATCH_FLOATING(call.dtype,
                           torch::stable::parallel_for(0, p.segments, kSegmentsAThread, [&](int64_t begin, int64_t end) {
-                            for (int64_t g = begin; g < end; ++g) {
-                              fit_segment<scalar_t>(p, g);
-                            }
+                            FitBuffer buffer;
+                            vectorised([&, begin, end] {
+                              for (int64_t g = begin; g < end; ++g) {
+                                fit_segment<scalar_t>(p, g, buffer);
+                              }
+                            });
                           }));
   return call.outputs();
 }

@@ -12,7 +12,7 @@
 
 #include <limits>
 
-#include "common/host_device.h"
+#include "common/elementary.h"
 
 namespace colad {
 
@@ -63,10 +63,10 @@ COLAD_HD ValueScore score_value(double x, const MixtureTerms& terms) {
   // One exponential: of the less probable component relative to the other.
   const bool second = log1 > log0;
   const double top = second ? log1 : log0;
-  const double small = std::exp((second ? log0 : log1) - top);
+  const double small = exp_nonpositive((second ? log0 : log1) - top);
   const double big_share = 1.0 / (1.0 + small), small_share = small * big_share;
   return {
-      {second ? small_share : big_share, second ? big_share : small_share}, top + std::log1p(small), second ? 1 : 0};
+      {second ? small_share : big_share, second ? big_share : small_share}, top + log1p_unit(small), second ? 1 : 0};
 }
 
 // First pass of the M-step.
@@ -126,42 +126,5 @@ struct StoppingRule {
     return change < tol;
   }
 };
-
-// The whole fit, one value after the other. `responsibility` is scratch for 2 * count values. count = 0 gives NaN
-// parameters.
-template <typename Value>
-COLAD_HD EmResult fit_mixture(Value value, int64_t count, double* responsibility, const EmOptions& options) {
-  if (count == 0) {
-    return empty_fit();
-  }
-  double smallest = value(0), largest = smallest;
-  for (int64_t i = 1; i < count; ++i) {
-    smallest = minimum(smallest, value(i));
-    largest = maximum(largest, value(i));
-  }
-  EmResult fit{initial_mixture(smallest, largest), 0, false};
-  StoppingRule rule;
-  while (fit.n_iter < options.max_iter && !fit.converged) {
-    ++fit.n_iter;
-    const MixtureTerms terms = mixture_terms(fit.mixture);
-    MassSums sums{};
-    for (int64_t i = 0; i < count; ++i) {
-      const ValueScore score = score_value(value(i), terms);
-      responsibility[2 * i] = score.responsibility[0];
-      responsibility[2 * i + 1] = score.responsibility[1];
-      add_mass(sums, value(i), score);
-    }
-    update_weights_and_means(fit.mixture, sums);
-    double scatter[2] = {0.0, 0.0};
-    for (int64_t i = 0; i < count; ++i) {
-      for (int k = 0; k < 2; ++k) {
-        scatter[k] += responsibility[2 * i + k] * centred_square(value(i), fit.mixture.mean[k]);
-      }
-    }
-    update_variances(fit.mixture, sums, scatter, options);
-    fit.converged = rule.stop(sums.log_likelihood / static_cast<double>(count), options.tol);
-  }
-  return fit;
-}
 
 }  // namespace colad
