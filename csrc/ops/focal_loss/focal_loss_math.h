@@ -11,8 +11,13 @@ namespace colad {
 
 template <typename T>
 struct FocalOptions {
-  T alpha;  // < 0: no weighting by alpha
+  T of_target, of_others;  // weights: alpha and 1 - alpha
   T gamma;
+
+  FocalOptions() = default;
+  // alpha < 0: no weighting.
+  COLAD_HD FocalOptions(T alpha, T gamma)
+      : of_target(alpha < T(0) ? T(1) : alpha), of_others(alpha < T(0) ? T(1) : T(1) - alpha), gamma(gamma) {}
 };
 
 template <typename T>
@@ -24,7 +29,7 @@ COLAD_HD T focal_power(T base, T gamma) {
 
 template <typename T>
 COLAD_HD T focal_alpha(bool target, const FocalOptions<T>& options) {
-  return options.alpha < T(0) ? T(1) : (target ? options.alpha : T(1) - options.alpha);
+  return target ? options.of_target : options.of_others;
 }
 
 template <typename T>
