@@ -22,7 +22,10 @@ MODULE = REPOSITORY / "build" / "formulas" / ("colad_formulas" + sysconfig.get_c
 
 
 def _sources() -> list[Path]:
-    headers = [*(CSRC / "ops").glob("*/*_math.h"), *(CSRC / "common" / name for name in ("host_device.h", "elementary.h", "logistic.h"))]
+    headers = [
+        *(CSRC / "ops").glob("*/*_math.h"),
+        *(CSRC / "common" / name for name in ("host_device.h", "elementary.h", "logistic.h")),
+    ]
     return [HERE / "module.cpp", Path(__file__), *headers]
 
 
