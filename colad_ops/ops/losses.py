@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_batchedtensor as is_batched
+from torch._C._functorch import is_batchedtensor, is_legacy_batchedtensor
 
 REDUCTIONS = ("none", "sum", "mean")
 
@@ -81,6 +81,7 @@ def expected_grad(logits: Tensor, reduction: str, avg_factor: Tensor | float | N
 def save_gradient(ctx, gradient: Tensor, expected: Tensor | None) -> None:
     """Keeps an output of the forward for :func:`saved_gradient`."""
     ctx.mark_non_differentiable(gradient)
+    ctx.set_materialize_grads(False)  # no tensor of zeros as the gradient of this output
     # Another tensor on the same memory: the node keeps the output itself, and who gets a gradient that someone else
     # has as well copies it.
     ctx.gradient, ctx.expected = gradient.detach(), expected
@@ -95,13 +96,18 @@ def saved_gradient(ctx, grad: Tensor) -> Tensor | None:
     gradient, ctx.gradient = ctx.gradient, None
     if gradient is None or torch.is_grad_enabled():  # twice, or to be differentiated
         return None
-    if type(grad) is not Tensor or is_batched(grad):  # a graph is recorded or vmapped: no values
+    if not has_value(grad):
         return gradient * (grad if ctx.expected is None else grad / ctx.expected)
     found, expected = grad.item(), 1.0 if ctx.expected is None else ctx.expected.item()
     if found == expected:
         return gradient
-    # In place, now that nobody else will read it. What is 0 computes its gradient: it is 0 also where that is NaN.
-    return gradient.mul_(found / expected) if found and expected else None
+    # A gradient of 0 is computed, as it is 0 also where the saved one is NaN.
+    return gradient * (found / expected) if found and expected else None
+
+
+def has_value(tensor: Tensor) -> bool:
+    """Whether ``item()`` can be asked for: not where a graph is recorded, nor of many gradients at once."""
+    return type(tensor) is Tensor and not (is_batchedtensor(tensor) or is_legacy_batchedtensor(tensor))
 
 
 def loss_fake(logits: Tensor, sum: bool) -> Tensor:
