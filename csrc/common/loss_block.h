@@ -11,7 +11,7 @@
 
 namespace colad {
 
-constexpr int kBlock = 256;
+constexpr int kBlock = 512;
 static_assert(kChunk % kBlock == 0);
 
 // Partial sums of a chunk side by side: element i goes to i % kLanes, whatever the width of a vector.
@@ -130,7 +130,7 @@ struct LossBlock {
 // that takes an exponential), and `loss` and `derivative` of a side; its options are constants, or the loops below are
 // not vectorised. There are two of them, because a CPU that looks a few hundred instructions ahead then works on
 // several vectors at once: in one loop each would wait for the last result of its own. `for_each_field` calls its
-// argument with the number and a reference of every field of a side.
+// argument with the number and a reference of every field of a side that is dear.
 template <bool kWeighted, bool kGradient, typename C, typename Formula, typename ForEachField>
 void compute_block(const Formula& formula, ForEachField for_each_field, const LossBlock<C>& block, C grad, C* losses,
                    C* gradients) {
@@ -145,7 +145,7 @@ void compute_block(const Formula& formula, ForEachField for_each_field, const Lo
   }
 #pragma GCC ivdep
   for (int i = 0; i < count; ++i) {
-    Side side;
+    Side side = formula.side(logits[i], targets[i]);  // less what is replaced here
     for_each_field(side, [&](int field, C& value) { value = fields[field][i]; });
     const C weight = kWeighted ? weights[i] : C(1), loss = weight * formula.loss(side);
     losses[i] = kWeighted && weight == C(0) ? C(0) : loss;

@@ -14,16 +14,19 @@ struct FocalKlBlocks {
     block.targets = read_block<T>(p, at.teacher, first, block.count, buffers.targets);
   }
 
-  static constexpr auto for_each_field = [](auto& side, auto visit) {
-    visit(0, side.x), visit(1, side.exp_x), visit(2, side.z), visit(3, side.odds), visit(4, side.sign);
-  };
-
   template <typename C>
   static void compute(const FocalKlFormula<C>& formula, const LossBlock<C>& block, C grad, C* losses, C* gradients) {
     const C smooth = formula.options.smooth;
     with_usual_gamma(formula.options.gamma, [&](auto gamma) {
-      const auto run = [&](auto is_logits) {
-        compute_block_vectorised([=] { return FocalKlFormula<C>{{gamma(), smooth}, is_logits.value}; }, for_each_field,
+      const auto run = [&](auto of_logits) {
+        using OfLogits = decltype(of_logits);
+        const auto for_each_field = [](auto& side, auto visit) {
+          visit(0, side.exp_x), visit(1, side.odds);
+          if constexpr (!OfLogits::value) {
+            visit(2, side.z);
+          }
+        };
+        compute_block_vectorised([=] { return FocalKlFormula<C>{{gamma(), smooth}, OfLogits::value}; }, for_each_field,
                                  block, grad, losses, gradients);
       };
       formula.teacher_is_logits ? run(std::true_type{}) : run(std::false_type{});

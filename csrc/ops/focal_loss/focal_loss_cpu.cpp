@@ -32,11 +32,20 @@ struct FocalLossBlocks {
         }
         return;
       }
-      Element row = e;
-      for (int i = 0; i < length; ++i, ++row.anchor) {
-        const int64_t label = at.label(row);
-        buffers.targets[offset + i] = label == e.column ? C(1) : C(0);
-        if (label == kIgnored) {
+      int64_t labels[kBlock];
+      const auto* from = static_cast<const int64_t*>(at.labels.data) + at.labels.at(e);
+      for (int i = 0; i < length; ++i) {
+        const int64_t label = from[i * at.labels.anchor];
+        labels[i] = label_counts(label, at.classes) ? label : kIgnored;
+      }
+      const int64_t column = e.column;
+      bool ignored = false;
+      for (int i = 0; i < length; ++i) {
+        buffers.targets[offset + i] = labels[i] == column ? C(1) : C(0);
+        ignored |= labels[i] == kIgnored;
+      }
+      for (int i = 0; ignored && i < length; ++i) {
+        if (labels[i] == kIgnored) {
           ignore(offset + i, offset + i + 1);
         }
       }
@@ -44,7 +53,7 @@ struct FocalLossBlocks {
   }
 
   static constexpr auto for_each_field = [](auto& side, auto visit) {
-    visit(0, side.y.sigmoid), visit(1, side.y.complement), visit(2, side.y.softplus), visit(3, side.sign);
+    visit(0, side.y.sigmoid), visit(1, side.y.complement), visit(2, side.y.softplus);
   };
 
   template <typename C>
