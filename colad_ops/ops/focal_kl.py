@@ -104,7 +104,9 @@ def _backward(ctx, grad: Tensor):
     return gradient, *[None] * 6
 
 
-def _backward_of_sum(ctx, grad: Tensor, _):
+def _backward_of_sum(ctx, grad: Tensor | None, _):
+    if grad is None:
+        return (None,) * 7
     gradient = losses.saved_gradient(ctx, grad)
     return _backward(ctx, grad) if gradient is None else (gradient, *[None] * 6)
 

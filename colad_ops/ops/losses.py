@@ -81,7 +81,7 @@ def expected_grad(logits: Tensor, reduction: str, avg_factor: Tensor | float | N
 def save_gradient(ctx, gradient: Tensor, expected: Tensor | None) -> None:
     """Keeps an output of the forward for :func:`saved_gradient`."""
     ctx.mark_non_differentiable(gradient)
-    ctx.set_materialize_grads(False)  # no tensor of zeros as the gradient of this output
+    ctx.set_materialize_grads(False)  # no tensor of zeros as the gradient of this output; None instead
     # Another tensor on the same memory: the node keeps the output itself, and who gets a gradient that someone else
     # has as well copies it.
     ctx.gradient, ctx.expected = gradient.detach(), expected
