@@ -32,24 +32,42 @@ struct FocalLossBlocks {
         }
         return;
       }
-      int64_t labels[kBlock];
-      const auto* from = static_cast<const int64_t*>(at.labels.data) + at.labels.at(e);
-      for (int i = 0; i < length; ++i) {
-        const int64_t label = from[i * at.labels.anchor];
-        labels[i] = label_counts(label, at.classes) ? label : kIgnored;
-      }
-      const int64_t column = e.column;
-      bool ignored = false;
-      for (int i = 0; i < length; ++i) {
-        buffers.targets[offset + i] = labels[i] == column ? C(1) : C(0);
-        ignored |= labels[i] == kIgnored;
-      }
-      for (int i = 0; ignored && i < length; ++i) {
-        if (labels[i] == kIgnored) {
-          ignore(offset + i, offset + i + 1);
+      if (read_column(at, e, length, buffers.targets + offset)) {
+        Element row = e;
+        for (int i = 0; i < length; ++i, ++row.anchor) {
+          if (at.label(row) == kIgnored) {
+            ignore(offset + i, offset + i + 1);
+          }
         }
       }
     });
+  }
+
+  // The rows from `e` on whose label is its column; returns whether some of them are ignored.
+  template <typename T, typename C>
+  static bool read_column(const FocalLossAt<T>& at, const Element& e, int length, C* targets) {
+    const auto* labels = static_cast<const int64_t*>(at.labels.data) + at.labels.at(e);
+    const int64_t stride = at.labels.anchor, column = e.column, classes = at.classes;
+    int64_t ignored = 0;
+    vectorised([=, any = &ignored] {
+      int64_t ignored_here = 0;
+      const auto read = [&](int i, int64_t label) {
+        targets[i] = label == column ? C(1) : C(0);
+        ignored_here |= label_counts(label, classes) ? 0 : 1;
+      };
+      if (stride == 1) {
+#pragma GCC ivdep
+        for (int i = 0; i < length; ++i) {
+          read(i, labels[i]);
+        }
+      } else {
+        for (int i = 0; i < length; ++i) {
+          read(i, labels[i * stride]);
+        }
+      }
+      *any = ignored_here;
+    });
+    return ignored != 0;
   }
 
   static constexpr auto for_each_field = [](auto& side, auto visit) {
