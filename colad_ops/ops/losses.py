@@ -50,9 +50,9 @@ def reduce(total: Tensor, count: int, reduction: str, avg_factor: Tensor | float
 
 
 def saves_gradient(logits: Tensor, reduction: str) -> bool:
-    """Whether the forward should compute the gradient of the sum as well: one pass instead of two, and no more memory,
-    since the gradient is what backward returns. On CUDA, where it cannot be told without waiting what backward will be
-    given, it computes the gradient; and of half types, where a gradient not scaled yet might round to 0."""
+    """Whether the forward of a sum should compute its gradient as well: one pass instead of two, and no more memory,
+    since the gradient is what backward returns. Not on CUDA, where comparing what backward is given with what was
+    expected would wait for the device; nor of half types, where a gradient before a scale might round to 0."""
     return (
         reduction != "none"
         and logits.device.type == "cpu"

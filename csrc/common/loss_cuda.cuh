@@ -185,7 +185,7 @@ struct CudaLoss {
     }
   }
 
-  // Two passes: the gradient's own would have to wait for nothing.
+  // Two passes; nothing calls it yet where speed counts: on CUDA the gradient is computed in backward.
   template <typename T, typename LossAt>
   static void sum_and_gradient(const LossCall& call, const LossAt& at) {
     forward<T>(call, at, /*sum=*/true);
