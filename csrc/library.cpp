@@ -40,12 +40,18 @@ STABLE_TORCH_LIBRARY(colad, m) {
   m.def(
       "sigmoid_focal_loss(Tensor logits, Tensor labels, Tensor? weight, float alpha, float gamma, bool sum) -> Tensor");
   m.def(
+      "sigmoid_focal_loss_and_gradient(Tensor logits, Tensor labels, Tensor? weight, float alpha, float gamma, "
+      "Tensor? grad) -> (Tensor loss, Tensor gradient)");
+  m.def(
       "sigmoid_focal_loss_backward(Tensor grad, Tensor logits, Tensor labels, Tensor? weight, float alpha, "
       "float gamma) -> Tensor");
   // focal_kl
   m.def(
       "focal_kl_loss(Tensor student_logits, Tensor teacher, Tensor? weight, float gamma, bool teacher_is_logits, "
       "float smooth, bool sum) -> Tensor");
+  m.def(
+      "focal_kl_loss_and_gradient(Tensor student_logits, Tensor teacher, Tensor? weight, float gamma, "
+      "bool teacher_is_logits, float smooth, Tensor? grad) -> (Tensor loss, Tensor gradient)");
   m.def(
       "focal_kl_loss_backward(Tensor grad, Tensor student_logits, Tensor teacher, Tensor? weight, float gamma, "
       "bool teacher_is_logits, float smooth) -> Tensor");

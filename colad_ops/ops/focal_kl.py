@@ -53,15 +53,19 @@ def focal_kl_loss(
         )
     weight = losses.check_weight(weight, student_logits)
     flat_weight = losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == student_logits.dim() else 0)
-    result = torch.ops.colad.focal_kl_loss(
+    arguments = (
         losses.at_most_3d(student_logits, 1),
         losses.at_most_3d(teacher.detach(), 1),
         flat_weight,
         gamma,
         teacher_is_logits,
         smooth,
-        reduction != "none",
     )
+    if losses.saves_gradient(student_logits, reduction):
+        expected = losses.expected_grad(student_logits, reduction, avg_factor)
+        result, _ = torch.ops.colad.focal_kl_loss_and_gradient(*arguments, expected)
+    else:
+        result = torch.ops.colad.focal_kl_loss(*arguments, reduction != "none")
     if reduction == "none":
         return result.view(student_logits.shape)
     return losses.reduce(result, student_logits.numel(), reduction, avg_factor)
@@ -71,6 +75,12 @@ def focal_kl_loss(
 def _(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, sum):
     check_same_device(student_logits=student_logits, teacher=teacher, weight=weight)
     return losses.loss_fake(student_logits, sum)
+
+
+@torch.library.register_fake("colad::focal_kl_loss_and_gradient")
+def _(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, grad):
+    check_same_device(student_logits=student_logits, teacher=teacher, weight=weight, grad=grad)
+    return losses.loss_fake(student_logits, True), losses.loss_fake(student_logits, False)
 
 
 @torch.library.register_fake("colad::focal_kl_loss_backward")
@@ -84,19 +94,25 @@ def _save(ctx, inputs, output) -> None:
     ctx.save_for_backward(student_logits, teacher, weight)
 
 
+def _save_gradient(ctx, inputs, output) -> None:
+    _save(ctx, inputs, output)
+    losses.save_gradient(ctx, output[1], inputs[-1])
+
+
 def _backward(ctx, grad: Tensor):
-    return (
-        torch.ops.colad.focal_kl_loss_backward(grad, *ctx.saved_tensors, *ctx.options),
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
-    )
+    gradient = torch.ops.colad.focal_kl_loss_backward(grad, *ctx.saved_tensors, *ctx.options)
+    return gradient, *[None] * 6
+
+
+def _backward_of_sum(ctx, grad: Tensor | None, _):
+    if grad is None:
+        return (None,) * 7
+    gradient = losses.saved_gradient(ctx, grad)
+    return _backward(ctx, grad) if gradient is None else (gradient, *[None] * 6)
 
 
 torch.library.register_autograd("colad::focal_kl_loss", _backward, setup_context=_save)
+torch.library.register_autograd("colad::focal_kl_loss_and_gradient", _backward_of_sum, setup_context=_save_gradient)
 register_once("focal_kl_loss")
 
 

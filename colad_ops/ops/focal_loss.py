@@ -47,9 +47,12 @@ def sigmoid_focal_loss(
     losses.check_reduction(reduction, avg_factor)
     weight = losses.check_weight(weight, logits)
     flat_weight = losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == logits.dim() else 0)
-    result = torch.ops.colad.sigmoid_focal_loss(
-        losses.at_most_3d(logits, 1), losses.at_most_3d(labels, 0), flat_weight, alpha, gamma, reduction != "none"
-    )
+    arguments = losses.at_most_3d(logits, 1), losses.at_most_3d(labels, 0), flat_weight, alpha, gamma
+    if losses.saves_gradient(logits, reduction):
+        expected = losses.expected_grad(logits, reduction, avg_factor)
+        result, _ = torch.ops.colad.sigmoid_focal_loss_and_gradient(*arguments, expected)
+    else:
+        result = torch.ops.colad.sigmoid_focal_loss(*arguments, reduction != "none")
     if debug.checks_data(logits):
         debug.check_range("labels", labels, -2, logits.shape[-1])
     return (
@@ -65,6 +68,12 @@ def _(logits, labels, weight, alpha, gamma, sum):
     return losses.loss_fake(logits, sum)
 
 
+@torch.library.register_fake("colad::sigmoid_focal_loss_and_gradient")
+def _(logits, labels, weight, alpha, gamma, grad):
+    check_same_device(logits=logits, labels=labels, weight=weight, grad=grad)
+    return losses.loss_fake(logits, True), losses.loss_fake(logits, False)
+
+
 @torch.library.register_fake("colad::sigmoid_focal_loss_backward")
 def _(grad, logits, labels, weight, alpha, gamma):
     check_same_device(logits=logits, labels=labels, weight=weight, grad=grad)
@@ -72,22 +81,31 @@ def _(grad, logits, labels, weight, alpha, gamma):
 
 
 def _save(ctx, inputs, output) -> None:
-    logits, labels, weight, ctx.alpha, ctx.gamma, _ = inputs
+    logits, labels, weight, *ctx.options, _ = inputs
     ctx.save_for_backward(logits, labels, weight)
 
 
+def _save_gradient(ctx, inputs, output) -> None:
+    _save(ctx, inputs, output)
+    losses.save_gradient(ctx, output[1], inputs[-1])
+
+
 def _backward(ctx, grad: Tensor):
-    return (
-        torch.ops.colad.sigmoid_focal_loss_backward(grad, *ctx.saved_tensors, ctx.alpha, ctx.gamma),
-        None,
-        None,
-        None,
-        None,
-        None,
-    )
+    gradient = torch.ops.colad.sigmoid_focal_loss_backward(grad, *ctx.saved_tensors, *ctx.options)
+    return gradient, *[None] * 5
+
+
+def _backward_of_sum(ctx, grad: Tensor | None, _):
+    if grad is None:
+        return (None,) * 6
+    gradient = losses.saved_gradient(ctx, grad)
+    return _backward(ctx, grad) if gradient is None else (gradient, *[None] * 5)
 
 
 torch.library.register_autograd("colad::sigmoid_focal_loss", _backward, setup_context=_save)
+torch.library.register_autograd(
+    "colad::sigmoid_focal_loss_and_gradient", _backward_of_sum, setup_context=_save_gradient
+)
 register_once("sigmoid_focal_loss")
 
 

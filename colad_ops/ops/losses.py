@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_batchedtensor, is_legacy_batchedtensor
 
 REDUCTIONS = ("none", "sum", "mean")
 
@@ -46,6 +47,67 @@ def reduce(total: Tensor, count: int, reduction: str, avg_factor: Tensor | float
     if avg_factor is not None:
         return total / max(avg_factor, 1)
     return total / max(count, 1) if reduction == "mean" else total
+
+
+def saves_gradient(logits: Tensor, reduction: str) -> bool:
+    """Whether the forward of a sum should compute its gradient as well: one pass instead of two, and no more memory,
+    since the gradient is what backward returns. Not on CUDA, where comparing what backward is given with what was
+    expected would wait for the device; nor of half types, where a gradient before a scale might round to 0."""
+    return (
+        reduction != "none"
+        and logits.device.type == "cpu"
+        and logits.dtype in (torch.float32, torch.float64)
+        and logits.requires_grad
+        and torch.is_grad_enabled()
+    )
+
+
+def expected_grad(logits: Tensor, reduction: str, avg_factor: Tensor | float | None) -> Tensor | None:
+    """What backward is given for the sum where the result of :func:`reduce` is what is differentiated, computed as
+    autograd does; None for 1."""
+    if isinstance(avg_factor, Tensor):
+        if avg_factor.device.type != "cpu":
+            return None
+        divisor = avg_factor.detach().clamp(min=1).to(logits.dtype)
+    elif avg_factor is not None:
+        divisor = max(avg_factor, 1)
+    elif reduction == "mean":
+        divisor = max(logits.numel(), 1)
+    else:
+        return None
+    return logits.new_ones(()) / divisor
+
+
+def save_gradient(ctx, gradient: Tensor, expected: Tensor | None) -> None:
+    """Keeps an output of the forward for :func:`saved_gradient`."""
+    ctx.mark_non_differentiable(gradient)
+    ctx.set_materialize_grads(False)  # no tensor of zeros as the gradient of this output; None instead
+    # Another tensor on the same memory: the node keeps the output itself, and who gets a gradient that someone else
+    # has as well copies it.
+    ctx.gradient, ctx.expected = gradient.detach(), expected
+
+
+def saved_gradient(ctx, grad: Tensor) -> Tensor | None:
+    """The gradient of the forward for backward to return, given ``grad``; None where it should compute it.
+
+    Handed out once and then forgotten: whoever gets it may change it, and a graph that is walked again computes its
+    gradient again.
+    """
+    gradient, ctx.gradient = ctx.gradient, None
+    if gradient is None or torch.is_grad_enabled():  # twice, or to be differentiated
+        return None
+    if not has_value(grad):
+        return gradient * (grad if ctx.expected is None else grad / ctx.expected)
+    found, expected = grad.item(), 1.0 if ctx.expected is None else ctx.expected.item()
+    if found == expected:
+        return gradient
+    # A gradient of 0 is computed, as it is 0 also where the saved one is NaN.
+    return gradient * (found / expected) if found and expected else None
+
+
+def has_value(tensor: Tensor) -> bool:
+    """Whether ``item()`` can be asked for: not where a graph is recorded, nor of many gradients at once."""
+    return type(tensor) is Tensor and not (is_batchedtensor(tensor) or is_legacy_batchedtensor(tensor))
 
 
 def loss_fake(logits: Tensor, sum: bool) -> Tensor:

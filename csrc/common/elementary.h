@@ -88,15 +88,15 @@ COLAD_HD T exp_nonpositive(T x) {
 #else
   using F = elementary::Format<T>;
   using Bits = typename F::Bits;
-  constexpr T kMagic =
-      T(3) * T(Bits(1) << (F::kMantissa - 1));  // adding it leaves the nearest integer in the last bits
-  constexpr int kUp = 64;                       // keeps the power of 2 a normal number where the result is not
-  constexpr T kDown = T(1) / T(uint64_t(1) << 32) / T(uint64_t(1) << 32);
+  // Keeps the power of 2 a normal number where the result is not; with the bias even, so that ties round the same.
+  constexpr int kUp = 65;
+  constexpr T kDown = T(1) / T(uint64_t(1) << 32) / T(uint64_t(1) << 33);
+  // Adding it leaves the nearest integer in the last bits, as the exponent of the power of 2.
+  constexpr T kMagic = T(3) * T(Bits(1) << (F::kMantissa - 1)) + T(F::kBias + kUp);
   x = x < F::kExpIsZero ? F::kExpIsZero : x;
   const T shifted = x * T(1.4426950408889634074) + kMagic, k = shifted - kMagic;
-  const Bits n = std::bit_cast<Bits>(shifted) - std::bit_cast<Bits>(kMagic);
   const T r = (x - k * F::kLn2High) - k * F::kLn2Low;
-  const T power = std::bit_cast<T>((n + (F::kBias + kUp)) << F::kMantissa);
+  const T power = std::bit_cast<T>(std::bit_cast<Bits>(shifted) << F::kMantissa);
   return (T(1) + (r + r * r * elementary::exp_remainder(r))) * power * kDown;
 #endif
 }

@@ -1,49 +1,80 @@
-// The element-wise losses walked on the CPU.
+// The element-wise losses walked on the CPU: chunk by chunk in the order of memory, one pass for losses and gradients.
 #pragma once
 
-#include <algorithm>
-
-#include "common/loss_layout.h"
+#include "common/loss_block.h"
 
 namespace colad {
 
+// Blocks knows how a loss reads a block's targets and computes it:
+//   targets(p, at, first, block, buffers)   fills block.targets, and the weights of elements that do not count
+//   compute(formula, block, grad, losses, gradients)
+template <typename Blocks>
 struct CpuLoss {
+  static constexpr int64_t kChunksAThread = 16;  // about 100 us of work
+
   template <typename T, typename LossAt>
   static void forward(const LossCall& call, const LossAt& at, bool sum) {
-    const LossParams& p = call.params;
-    const int64_t count = p.count(), chunks = (count + kChunk - 1) / kChunk;
-    torch::stable::parallel_for(0, chunks, /*grain=*/4, [&](int64_t begin, int64_t end) {
-      for (int64_t chunk = begin; chunk < end; ++chunk) {
-        double total = 0.0;
-        for (int64_t i = chunk * kChunk; i < std::min(count, (chunk + 1) * kChunk); ++i) {
-          if (sum) {
-            total += weighted_loss<T>(p, at, p.element(i));
-          } else {
-            write_loss<T>(p, at, i);
-          }
-        }
-        if (sum) {
-          p.partials[chunk] = total;
-        }
-      }
-    });
-    if (sum) {
-      double total = 0.0;
-      for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-        total += p.partials[chunk];
-      }
-      *static_cast<compute_t<T>*>(p.result) = static_cast<compute_t<T>>(total);
-    }
+    sum ? walk<T, LossAt, true, false>(call, at, true) : walk<T, LossAt, false, false>(call, at, true);
   }
 
   template <typename T, typename LossAt>
   static void backward(const LossCall& call, const LossAt& at, bool scalar_grad) {
+    walk<T, LossAt, false, true>(call, at, scalar_grad);
+  }
+
+  template <typename T, typename LossAt>
+  static void sum_and_gradient(const LossCall& call, const LossAt& at) {
+    walk<T, LossAt, true, true>(call, at, true);
+  }
+
+ private:
+  template <typename T, typename LossAt, bool kSum, bool kGradient>
+  static void walk(const LossCall& call, const LossAt& at, bool scalar_grad) {
+    using C = compute_t<T>;
     const LossParams& p = call.params;
-    torch::stable::parallel_for(0, p.count(), /*grain=*/4 * kChunk, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        write_gradient<T>(p, at, i, scalar_grad);
+    const int64_t count = p.count(), chunks = (count + kChunk - 1) / kChunk;
+    const C grad = scalar_grad ? grad_of_sum<C>(p) : C(1);
+    torch::stable::parallel_for(0, chunks, kChunksAThread, [&](int64_t begin, int64_t end) {
+      LossBuffers<C> buffers;
+      for (int64_t chunk = begin; chunk < end; ++chunk) {
+        double lanes[kLanes] = {};
+        const int64_t last = std::min(count, (chunk + 1) * kChunk);
+        for (int64_t first = chunk * kChunk; first < last; first += kBlock) {
+          LossBlock<C> block{};
+          block.count = static_cast<int>(std::min<int64_t>(kBlock, last - first));
+          block.logits = read_block<T>(p, p.input, first, block.count, buffers.logits);
+          if (p.weight.data != nullptr) {
+            block.weights = read_block<C>(p, p.weight, first, block.count, buffers.weights);
+          }
+          Blocks::template targets<T>(p, at, first, block, buffers);
+          C* const gradients = kGradient ? block_of_result<T>(p, first, buffers.gradients) : nullptr;
+          C* const losses = kGradient || kSum ? buffers.losses : block_of_result<T>(p, first, buffers.losses);
+          Blocks::template compute<C>(at, block, grad, losses, gradients);
+          if constexpr (kSum) {
+            add_to_lanes(losses, block.count, lanes);
+          }
+          if constexpr (kGradient) {
+            if (!scalar_grad) {
+              const C* grads = read_block<T>(p, p.grad, first, block.count, buffers.grads);
+              multiply(grads, block.count, gradients);
+            }
+            write_block<T>(p, first, block.count, gradients);
+          } else if (!kSum) {
+            write_block<T>(p, first, block.count, losses);
+          }
+        }
+        if constexpr (kSum) {
+          p.partials[chunk] = sum_of_lanes(lanes);
+        }
       }
     });
+    if constexpr (kSum) {
+      double total = 0.0;
+      for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+        total += p.partials[chunk];
+      }
+      *static_cast<C*>(p.total) = static_cast<C>(total);
+    }
   }
 };
 

@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
                           const __grid_constant__ DenseWalk walk, bool scalar_grad) {
   using C = compute_t<T>;
   constexpr int n = kPack<T>;
-  const C grad_of_sum = scalar_grad ? *static_cast<const C*>(p.grad.data) : C(0);
+  const C of_sum = scalar_grad ? grad_of_sum<C>(p) : C(0);
   for (int64_t item = thread_index(); item < walk.items; item += thread_count()) {
     for_packs<T>(p, at, walk, item, [&](const LossPack<T, LossAt>& pack) {
       Pack<T, n> grad, out;
@@ -90,8 +90,7 @@ __global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
       }
 #pragma unroll
       for (int j = 0; j < n; ++j) {
-        out.values[j] =
-            static_cast<T>(pack.gradient(at, j, scalar_grad ? grad_of_sum : static_cast<C>(grad.values[j])));
+        out.values[j] = static_cast<T>(pack.gradient(at, j, scalar_grad ? of_sum : static_cast<C>(grad.values[j])));
       }
       store_pack(p.result, pack.first, out);
     });
@@ -160,7 +159,7 @@ struct CudaLoss {
         launch(loss_partials_kernel<T, LossAt>, grid_for(chunks, 1), kLossBlock, 0, scope.stream(), p, at, chunks);
       }
       launch(loss_total_kernel<compute_t<T>>, 1, kLossBlock, 0, scope.stream(), p.partials, chunks,
-             static_cast<compute_t<T>*>(p.result));
+             static_cast<compute_t<T>*>(p.total));
     } else if (p.count() > 0 && walk.possible) {
       launch(dense_loss_kernel<T, LossAt>, grid_for(walk.items, kLossBlock), kLossBlock, 0, scope.stream(), p, at,
              walk);
@@ -184,6 +183,13 @@ struct CudaLoss {
       launch(loss_gradient_kernel<T, LossAt>, grid_for(p.count(), kLossBlock), kLossBlock, 0, scope.stream(), p, at,
              scalar_grad);
     }
+  }
+
+  // Two passes; nothing calls it yet where speed counts: on CUDA the gradient is computed in backward.
+  template <typename T, typename LossAt>
+  static void sum_and_gradient(const LossCall& call, const LossAt& at) {
+    forward<T>(call, at, /*sum=*/true);
+    backward<T>(call, at, /*scalar_grad=*/true);
   }
 };
 

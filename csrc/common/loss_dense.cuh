@@ -34,11 +34,7 @@ __device__ void store_pack(void* data, int64_t first, const Pack<T, n>& pack) {
 
 // Whether element(i) lies i values after the first one, which lies at a multiple of 16 bytes.
 inline bool is_dense(const LossParams& p, const Strided& s) {
-  const bool maps = p.columns_outermost;
-  return (p.images == 1 || s.image == p.anchors * p.columns) &&
-         (p.anchors == 1 || s.anchor == (maps ? 1 : p.columns)) &&
-         (p.columns == 1 || s.column == (maps ? p.anchors : 1)) &&
-         reinterpret_cast<uintptr_t>(s.data) % kPackBytes == 0;
+  return lies_in_order(p, s) && reinterpret_cast<uintptr_t>(s.data) % kPackBytes == 0;
 }
 
 template <typename LossAt>
@@ -156,8 +152,7 @@ struct LossPack {
     return weight(j) == C(0) ? weight(j) : weight(j) * at.loss(logit(j), target(j));
   }
   __device__ C gradient(const LossAt& at, int j, C grad) const {
-    const C scale = weight(j) * grad;
-    return scale == C(0) ? scale : scale * at.derivative(logit(j), target(j));
+    return weighted_gradient(weight(j), grad, [&] { return at.derivative(logit(j), target(j)); });
   }
 };
 

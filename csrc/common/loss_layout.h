@@ -24,7 +24,8 @@ struct LossParams {
   bool columns_outermost;  // walk in the order of memory: class maps (NCHW) or class rows (NHWC, plain)
   bool weight_of_rows;     // one weight a row, not one an element
   Strided input, weight, grad, out;
-  void* result;      // out's data, or the sum
+  void* result;      // out's data
+  void* total;       // the sum
   double* partials;  // one a chunk of kChunk elements, when summing
 
   COLAD_HD int64_t count() const { return images * anchors * columns; }
@@ -68,10 +69,21 @@ struct LossParams {
 constexpr int64_t kChunk = 4096;
 
 struct LossCall {
-  Tensor out, partials;
+  Tensor out, total, partials;
   LossParams params;
   ScalarType dtype;
 };
+
+// What a call gives: one value an element (loss or gradient), or the sum of the losses, or this and the gradients.
+enum class LossResult { elements, sum, sum_and_gradient };
+
+// Whether element(i) lies i values after the first one.
+inline bool lies_in_order(const LossParams& p, const Strided& s) {
+  const bool maps = p.columns_outermost;
+  return (p.images == 1 || s.image == p.anchors * p.columns) &&
+         (p.anchors == 1 || s.anchor == (maps ? 1 : p.columns)) &&
+         (p.columns == 1 || s.column == (maps ? p.anchors : 1));
+}
 
 // `tensor` has the last dimensions of (images, anchors, columns), the first ones may be missing.
 inline Strided strided(const Tensor& tensor) {
@@ -86,9 +98,9 @@ inline Strided strided_rows(const Tensor& tensor) {
   return {tensor.data_ptr(), d >= 2 ? tensor.stride(d - 2) : 0, d >= 1 ? tensor.stride(d - 1) : 0, 0};
 }
 
-// `grad` is given for the backward: one value an element, or a scalar for the sum. `sum` chooses the forward's result.
+// `grad` is given for gradients: one value an element, or a scalar for the sum (1 where it is not given).
 inline LossCall loss_contract(const Tensor& input, const char* name, const std::optional<Tensor>& weight,
-                              const Tensor* grad, bool sum) {
+                              const Tensor* grad, LossResult result) {
   check_floating(input, name);
   const int64_t d = input.dim();
   check(d >= 1 && d <= 3, name, " should have 1 to 3 dimensions here (flatten the leading ones), got ",
@@ -110,27 +122,30 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
     p.weight_of_rows = rows;
   }
   const ScalarType sum_dtype = input.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-  LossCall call{input, input, p, input.scalar_type()};
+  LossCall call{input, input, input, p, input.scalar_type()};
   LossParams& q = call.params;
   if (grad != nullptr) {
     const bool scalar = grad->dim() == 0;
     if (!scalar) {
+      check(result == LossResult::elements, "grad should be a scalar, got ", shape_of(*grad));
       check_shape(*grad, "grad", {sizes.begin(), sizes.end()}, "() or that of the logits");
     }
     check_same_device(*grad, "grad", input, name);
     check_dtype(*grad, "grad", scalar ? sum_dtype : input.scalar_type());
     q.grad = scalar ? Strided{grad->data_ptr()} : strided(*grad);
   }
-  if (sum) {
+  if (result != LossResult::elements) {
     const int64_t chunks = (p.count() + kChunk - 1) / kChunk;
-    call.out = new_tensor(input, {}, sum_dtype);
+    call.total = new_tensor(input, {}, sum_dtype);
     call.partials = new_tensor(input, {chunks}, ScalarType::Double);
+    q.total = call.total.data_ptr();
     q.partials = static_cast<double*>(call.partials.data_ptr());
-  } else {
+  }
+  if (result != LossResult::sum) {
     call.out = new_like(input);
     q.out = strided(call.out);
+    q.result = call.out.data_ptr();
   }
-  q.result = call.out.data_ptr();
   return call;
 }
 
@@ -140,12 +155,16 @@ COLAD_HD compute_t<T> weight_at(const LossParams& p, const Element& e) {
   return p.weight.data == nullptr ? C(1) : static_cast<const C*>(p.weight.data)[p.weight.at(e)];
 }
 
+template <typename C>
+COLAD_HD C grad_of_sum(const LossParams& p) {
+  return p.grad.data == nullptr ? C(1) : *static_cast<const C*>(p.grad.data);
+}
+
 // A gradient of the sum is in the compute type, a gradient of every element in the logits' type.
 template <typename T>
 COLAD_HD compute_t<T> grad_at(const LossParams& p, const Element& e, bool scalar) {
   using C = compute_t<T>;
-  return scalar ? *static_cast<const C*>(p.grad.data)
-                : static_cast<C>(static_cast<const T*>(p.grad.data)[p.grad.at(e)]);
+  return scalar ? grad_of_sum<C>(p) : static_cast<C>(static_cast<const T*>(p.grad.data)[p.grad.at(e)]);
 }
 
 // A LossAt knows a loss: `loss` and `derivative` of a logit and its target, and where both lie. The target comes from
@@ -164,12 +183,17 @@ COLAD_HD void write_loss(const LossParams& p, const LossAt& at, int64_t i) {
   static_cast<T*>(p.result)[p.out.at(e)] = static_cast<T>(weighted_loss<T>(p, at, e));
 }
 
+// Of an element of weight 0, and where the gradient of the result is 0, it is 0 whatever the logit.
+template <typename C, typename Derivative>
+COLAD_HD C weighted_gradient(C weight, C grad, Derivative derivative) {
+  return weight * grad == C(0) ? C(0) : grad * (weight * derivative());
+}
+
 template <typename T, typename LossAt>
 COLAD_HD void write_gradient(const LossParams& p, const LossAt& at, int64_t i, bool scalar_grad) {
   const Element e = p.element(i);
-  const compute_t<T> scale = weight_at<T>(p, e) * grad_at<T>(p, e, scalar_grad);
-  static_cast<T*>(p.result)[p.out.at(e)] =
-      static_cast<T>(scale == compute_t<T>(0) ? scale : scale * at.derivative(at.logit(e), at.target_at(e)));
+  static_cast<T*>(p.result)[p.out.at(e)] = static_cast<T>(weighted_gradient(
+      weight_at<T>(p, e), grad_at<T>(p, e, scalar_grad), [&] { return at.derivative(at.logit(e), at.target_at(e)); }));
 }
 
 }  // namespace colad

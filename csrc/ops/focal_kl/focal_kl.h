@@ -16,7 +16,7 @@ struct FocalKlCall {
 
 inline FocalKlCall focal_kl_contract(const Tensor& student_logits, const Tensor& teacher,
                                      const std::optional<Tensor>& weight, double gamma, bool teacher_is_logits,
-                                     double smooth, const Tensor* grad, bool sum) {
+                                     double smooth, const Tensor* grad, LossResult result) {
   check(student_logits.dim() >= 1, "student_logits should have shape (..., C), got ", shape_of(student_logits));
   const auto sizes = student_logits.sizes();
   check_shape(teacher, "teacher", {sizes.begin(), sizes.end()}, "of student_logits");
@@ -26,23 +26,35 @@ inline FocalKlCall focal_kl_contract(const Tensor& student_logits, const Tensor&
   check_finite(gamma, "gamma");
   check(smooth >= 0, "smooth should be >= 0, got ", smooth);
   check_finite(smooth, "smooth");
-  return {loss_contract(student_logits, "student_logits", weight, grad, sum), strided(teacher), gamma, smooth,
+  return {loss_contract(student_logits, "student_logits", weight, grad, result), strided(teacher), gamma, smooth,
           teacher_is_logits};
 }
 
-template <typename T>
-struct FocalKlAt {
-  using C = compute_t<T>;
-  static constexpr bool kTargetOfRow = false;
-  Strided student, teacher;
+// Of one logit and its teacher.
+template <typename C>
+struct FocalKlFormula {
+  using Side = FocalKlSide<C>;
   FocalKlOptions<C> options;
   bool teacher_is_logits;
 
+  COLAD_HD FocalKlSide<C> side(C x, C target) const {
+    return teacher_is_logits ? side_of_logit(x, target) : side_of_probability(x, target);
+  }
+  COLAD_HD C loss(const FocalKlSide<C>& side) const { return focal_kl_loss(side, options); }
+  COLAD_HD C derivative(const FocalKlSide<C>& side) const { return focal_kl_derivative(side, options); }
+};
+
+template <typename T>
+struct FocalKlAt : FocalKlFormula<compute_t<T>> {
+  using C = compute_t<T>;
+  using Formula = FocalKlFormula<C>;
+  static constexpr bool kTargetOfRow = false;
+  Strided student, teacher;
+
   explicit FocalKlAt(const FocalKlCall& call)
-      : student(call.loss.params.input),
-        teacher(call.teacher),
-        options{static_cast<C>(call.gamma), static_cast<C>(call.smooth)},
-        teacher_is_logits(call.teacher_is_logits) {}
+      : Formula{{static_cast<C>(call.gamma), static_cast<C>(call.smooth)}, call.teacher_is_logits},
+        student(call.loss.params.input),
+        teacher(call.teacher) {}
 
   COLAD_HD C logit(const Element& e) const {
     return static_cast<C>(static_cast<const T*>(student.data)[student.at(e)]);
@@ -51,28 +63,38 @@ struct FocalKlAt {
     return static_cast<C>(static_cast<const T*>(teacher.data)[teacher.at(e)]);
   }
 
-  COLAD_HD FocalKlSide<C> side(C x, C target) const {
-    return teacher_is_logits ? side_of_logit(x, target) : side_of_probability(x, target);
-  }
-  COLAD_HD C loss(C x, C target) const { return focal_kl_loss(side(x, target), options); }
-  COLAD_HD C derivative(C x, C target) const { return focal_kl_derivative(side(x, target), options); }
+  COLAD_HD C loss(C x, C target) const { return Formula::loss(Formula::side(x, target)); }
+  COLAD_HD C derivative(C x, C target) const { return Formula::derivative(Formula::side(x, target)); }
 };
 
 // Walk is CpuLoss or CudaLoss.
 template <typename Walk>
 Tensor focal_kl_loss_op(const Tensor& student_logits, const Tensor& teacher, std::optional<Tensor> weight, double gamma,
                         bool teacher_is_logits, double smooth, bool sum) {
-  const FocalKlCall call =
-      focal_kl_contract(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, nullptr, sum);
+  const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, nullptr,
+                                             sum ? LossResult::sum : LossResult::elements);
   COLAD_DISPATCH_FLOATING(call.loss.dtype, Walk::template forward<scalar_t>(call.loss, FocalKlAt<scalar_t>(call), sum));
-  return call.loss.out;
+  return sum ? call.loss.total : call.loss.out;
+}
+
+// The sum, and the gradient of the sum times `grad` (1 where it is not given).
+template <typename Walk>
+std::tuple<Tensor, Tensor> focal_kl_loss_and_gradient_op(const Tensor& student_logits, const Tensor& teacher,
+                                                         std::optional<Tensor> weight, double gamma,
+                                                         bool teacher_is_logits, double smooth,
+                                                         std::optional<Tensor> grad) {
+  const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, gamma, teacher_is_logits, smooth,
+                                             grad ? &*grad : nullptr, LossResult::sum_and_gradient);
+  COLAD_DISPATCH_FLOATING(call.loss.dtype,
+                          Walk::template sum_and_gradient<scalar_t>(call.loss, FocalKlAt<scalar_t>(call)));
+  return {call.loss.total, call.loss.out};
 }
 
 template <typename Walk>
 Tensor focal_kl_loss_backward_op(const Tensor& grad, const Tensor& student_logits, const Tensor& teacher,
                                  std::optional<Tensor> weight, double gamma, bool teacher_is_logits, double smooth) {
   const FocalKlCall call =
-      focal_kl_contract(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, &grad, /*sum=*/false);
+      focal_kl_contract(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, &grad, LossResult::elements);
   COLAD_DISPATCH_FLOATING(call.loss.dtype,
                           Walk::template backward<scalar_t>(call.loss, FocalKlAt<scalar_t>(call), grad.dim() == 0));
   return call.loss.out;

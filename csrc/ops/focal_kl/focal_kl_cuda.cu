@@ -6,5 +6,6 @@
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
   m.impl("focal_kl_loss", TORCH_BOX(&colad::focal_kl_loss_op<colad::CudaLoss>));
+  m.impl("focal_kl_loss_and_gradient", TORCH_BOX(&colad::focal_kl_loss_and_gradient_op<colad::CudaLoss>));
   m.impl("focal_kl_loss_backward", TORCH_BOX(&colad::focal_kl_loss_backward_op<colad::CudaLoss>));
 }

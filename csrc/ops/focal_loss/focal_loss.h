@@ -15,7 +15,7 @@ struct FocalLossCall {
 
 inline FocalLossCall focal_loss_contract(const Tensor& logits, const Tensor& labels,
                                          const std::optional<Tensor>& weight, double alpha, double gamma,
-                                         const Tensor* grad, bool sum) {
+                                         const Tensor* grad, LossResult result) {
   check(logits.dim() >= 1, "logits should have shape (..., C), got ", shape_of(logits));
   const auto sizes = logits.sizes();
   check_shape(labels, "labels", {sizes.begin(), sizes.end() - 1}, "of logits without its last dimension");
@@ -24,29 +24,40 @@ inline FocalLossCall focal_loss_contract(const Tensor& logits, const Tensor& lab
   check(alpha <= 1, "alpha should be <= 1 (negative: no weighting by class), got ", alpha);
   check(gamma >= 0, "gamma should be >= 0, got ", gamma);
   check_finite(gamma, "gamma");
-  return {loss_contract(logits, "logits", weight, grad, sum), strided_rows(labels), alpha, gamma};
+  return {loss_contract(logits, "logits", weight, grad, result), strided_rows(labels), alpha, gamma};
 }
 
 // -1 and C are background, -2 is ignored. On CUDA, where it cannot be checked without a sync, so is a label that does
 // not exist.
 COLAD_HD bool label_counts(int64_t label, int64_t classes) { return label >= kBackground && label <= classes; }
 
+// Of one logit that counts.
+template <typename C>
+struct FocalLossFormula {
+  using Side = FocalLossSide<C>;
+  FocalOptions<C> options;
+
+  COLAD_HD Side side(C x, bool hit) const { return side_of_class(x, hit); }
+  COLAD_HD C loss(const Side& side) const { return focal_loss(side, options); }
+  COLAD_HD C derivative(const Side& side) const { return focal_loss_derivative(side, options); }
+};
+
 template <typename T>
-struct FocalLossAt {
+struct FocalLossAt : FocalLossFormula<compute_t<T>> {
   using C = compute_t<T>;
+  using Formula = FocalLossFormula<C>;
   static constexpr bool kTargetOfRow = true;
   struct Target {
     bool counts, hit;  // whether the row is not ignored, and its label is this column
   };
   Strided logits, labels;
   int64_t classes;
-  FocalOptions<C> options;
 
   explicit FocalLossAt(const FocalLossCall& call)
-      : logits(call.loss.params.input),
+      : Formula{{static_cast<C>(call.alpha), static_cast<C>(call.gamma)}},
+        logits(call.loss.params.input),
         labels(call.labels),
-        classes(call.loss.params.columns),
-        options{static_cast<C>(call.alpha), static_cast<C>(call.gamma)} {}
+        classes(call.loss.params.columns) {}
 
   COLAD_HD C logit(const Element& e) const { return static_cast<C>(static_cast<const T*>(logits.data)[logits.at(e)]); }
 
@@ -57,9 +68,11 @@ struct FocalLossAt {
   }
   COLAD_HD Target target_at(const Element& e) const { return {label(e) != kIgnored, label(e) == e.column}; }
 
-  COLAD_HD C loss(C x, Target target) const { return target.counts ? focal_loss(x, target.hit, options) : C(0); }
+  COLAD_HD C loss(C x, Target target) const {
+    return target.counts ? Formula::loss(Formula::side(x, target.hit)) : C(0);
+  }
   COLAD_HD C derivative(C x, Target target) const {
-    return target.counts ? focal_loss_derivative(x, target.hit, options) : C(0);
+    return target.counts ? Formula::derivative(Formula::side(x, target.hit)) : C(0);
   }
 };
 
@@ -79,19 +92,35 @@ inline void check_labels(const FocalLossCall& call) {
 template <typename Walk>
 Tensor sigmoid_focal_loss_op(const Tensor& logits, const Tensor& labels, std::optional<Tensor> weight, double alpha,
                              double gamma, bool sum) {
-  const FocalLossCall call = focal_loss_contract(logits, labels, weight, alpha, gamma, nullptr, sum);
+  const FocalLossCall call =
+      focal_loss_contract(logits, labels, weight, alpha, gamma, nullptr, sum ? LossResult::sum : LossResult::elements);
   if (logits.is_cpu()) {
     check_labels(call);
   }
   COLAD_DISPATCH_FLOATING(call.loss.dtype,
                           Walk::template forward<scalar_t>(call.loss, FocalLossAt<scalar_t>(call), sum));
-  return call.loss.out;
+  return sum ? call.loss.total : call.loss.out;
+}
+
+// The sum, and the gradient of the sum times `grad` (1 where it is not given).
+template <typename Walk>
+std::tuple<Tensor, Tensor> sigmoid_focal_loss_and_gradient_op(const Tensor& logits, const Tensor& labels,
+                                                              std::optional<Tensor> weight, double alpha, double gamma,
+                                                              std::optional<Tensor> grad) {
+  const FocalLossCall call =
+      focal_loss_contract(logits, labels, weight, alpha, gamma, grad ? &*grad : nullptr, LossResult::sum_and_gradient);
+  if (logits.is_cpu()) {
+    check_labels(call);
+  }
+  COLAD_DISPATCH_FLOATING(call.loss.dtype,
+                          Walk::template sum_and_gradient<scalar_t>(call.loss, FocalLossAt<scalar_t>(call)));
+  return {call.loss.total, call.loss.out};
 }
 
 template <typename Walk>
 Tensor sigmoid_focal_loss_backward_op(const Tensor& grad, const Tensor& logits, const Tensor& labels,
                                       std::optional<Tensor> weight, double alpha, double gamma) {
-  const FocalLossCall call = focal_loss_contract(logits, labels, weight, alpha, gamma, &grad, /*sum=*/false);
+  const FocalLossCall call = focal_loss_contract(logits, labels, weight, alpha, gamma, &grad, LossResult::elements);
   COLAD_DISPATCH_FLOATING(call.loss.dtype,
                           Walk::template backward<scalar_t>(call.loss, FocalLossAt<scalar_t>(call), grad.dim() == 0));
   return call.loss.out;

@@ -4,7 +4,92 @@
 #include "common/loss_cpu.h"
 #include "ops/focal_loss/focal_loss.h"
 
+namespace colad {
+namespace {
+
+struct FocalLossBlocks {
+  // 1 where a label is the column, else 0; an ignored row weighs 0.
+  template <typename T, typename C>
+  static void targets(const LossParams& p, const FocalLossAt<T>& at, int64_t first, LossBlock<C>& block,
+                      LossBuffers<C>& buffers) {
+    std::fill_n(buffers.targets, block.count, C(0));
+    block.targets = buffers.targets;
+    const auto ignore = [&](int begin, int end) {
+      if (block.weights != buffers.weights) {
+        block.weights == nullptr ? std::fill_n(buffers.weights, block.count, C(1))
+                                 : std::copy_n(block.weights, block.count, buffers.weights);
+        block.weights = buffers.weights;
+      }
+      std::fill(buffers.weights + begin, buffers.weights + end, C(0));
+    };
+    for_runs(p, first, block.count, [&](const Element& e, int offset, int length) {
+      if (!p.columns_outermost) {
+        const int64_t label = at.label(e);
+        if (label == kIgnored) {
+          ignore(offset, offset + length);
+        } else if (label >= e.column && label < e.column + length) {
+          buffers.targets[offset + (label - e.column)] = C(1);
+        }
+        return;
+      }
+      if (read_column(at, e, length, buffers.targets + offset)) {
+        Element row = e;
+        for (int i = 0; i < length; ++i, ++row.anchor) {
+          if (at.label(row) == kIgnored) {
+            ignore(offset + i, offset + i + 1);
+          }
+        }
+      }
+    });
+  }
+
+  // The rows from `e` on whose label is its column; returns whether some of them are ignored.
+  template <typename T, typename C>
+  static bool read_column(const FocalLossAt<T>& at, const Element& e, int length, C* targets) {
+    const auto* labels = static_cast<const int64_t*>(at.labels.data) + at.labels.at(e);
+    const int64_t stride = at.labels.anchor, column = e.column, classes = at.classes;
+    int64_t ignored = 0;
+    vectorised([=, any = &ignored] {
+      int64_t ignored_here = 0;
+      const auto read = [&](int i, int64_t label) {
+        targets[i] = label == column ? C(1) : C(0);
+        ignored_here |= label_counts(label, classes) ? 0 : 1;
+      };
+      if (stride == 1) {
+#pragma GCC ivdep
+        for (int i = 0; i < length; ++i) {
+          read(i, labels[i]);
+        }
+      } else {
+        for (int i = 0; i < length; ++i) {
+          read(i, labels[i * stride]);
+        }
+      }
+      *any = ignored_here;
+    });
+    return ignored != 0;
+  }
+
+  static constexpr auto for_each_field = [](auto& side, auto visit) {
+    visit(0, side.y.sigmoid), visit(1, side.y.complement), visit(2, side.y.softplus);
+  };
+
+  template <typename C>
+  static void compute(const FocalLossFormula<C>& formula, const LossBlock<C>& block, C grad, C* losses, C* gradients) {
+    const C alpha = formula.options.alpha;
+    with_usual_gamma(formula.options.gamma, [&](auto gamma) {
+      compute_block_vectorised([=] { return FocalLossFormula<C>{{alpha, gamma()}}; }, for_each_field, block, grad,
+                               losses, gradients);
+    });
+  }
+};
+
+}  // namespace
+}  // namespace colad
+
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
-  m.impl("sigmoid_focal_loss", TORCH_BOX(&colad::sigmoid_focal_loss_op<colad::CpuLoss>));
-  m.impl("sigmoid_focal_loss_backward", TORCH_BOX(&colad::sigmoid_focal_loss_backward_op<colad::CpuLoss>));
+  using Walk = colad::CpuLoss<colad::FocalLossBlocks>;
+  m.impl("sigmoid_focal_loss", TORCH_BOX(&colad::sigmoid_focal_loss_op<Walk>));
+  m.impl("sigmoid_focal_loss_and_gradient", TORCH_BOX(&colad::sigmoid_focal_loss_and_gradient_op<Walk>));
+  m.impl("sigmoid_focal_loss_backward", TORCH_BOX(&colad::sigmoid_focal_loss_backward_op<Walk>));
 }

@@ -33,17 +33,36 @@ COLAD_HD T focal_alpha(bool target, const FocalOptions<T>& options) {
 }
 
 template <typename T>
+struct FocalLossSide {
+  Logistic<T> y;
+  T sign;  // of d y / d x: -1 for the target class
+};
+
+template <typename T>
+COLAD_HD FocalLossSide<T> side_of_class(T logit, bool target) {
+  return {logistic(target ? -logit : logit), target ? T(-1) : T(1)};
+}
+
+template <typename T>
+COLAD_HD T focal_loss(const FocalLossSide<T>& side, const FocalOptions<T>& options) {
+  return focal_alpha(side.sign < T(0), options) * focal_power(side.y.sigmoid, options.gamma) * side.y.softplus;
+}
+
+template <typename T>
+COLAD_HD T focal_loss_derivative(const FocalLossSide<T>& side, const FocalOptions<T>& options) {
+  const Logistic<T>& y = side.y;
+  return side.sign * (focal_alpha(side.sign < T(0), options) * focal_power(y.sigmoid, options.gamma) *
+                      (options.gamma * y.complement * y.softplus + y.sigmoid));
+}
+
+template <typename T>
 COLAD_HD T focal_loss(T logit, bool target, const FocalOptions<T>& options) {
-  const Logistic<T> y = logistic(target ? -logit : logit);
-  return focal_alpha(target, options) * focal_power(y.sigmoid, options.gamma) * y.softplus;
+  return focal_loss(side_of_class(logit, target), options);
 }
 
 template <typename T>
 COLAD_HD T focal_loss_derivative(T logit, bool target, const FocalOptions<T>& options) {
-  const Logistic<T> y = logistic(target ? -logit : logit);
-  const T d = focal_alpha(target, options) * focal_power(y.sigmoid, options.gamma) *
-              (options.gamma * y.complement * y.softplus + y.sigmoid);
-  return target ? -d : d;
+  return focal_loss_derivative(side_of_class(logit, target), options);
 }
 
 // The same loss of a probability. As in torch's binary_cross_entropy the logarithm is cut at -100.
