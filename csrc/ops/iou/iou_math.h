@@ -37,27 +37,45 @@ COLAD_HD T box_area(const Box<T>& b) {
   return box_width(b) * box_height(b);
 }
 
-template <typename T>
+// Which of a pair of boxes may hold NaN. Where only the second may, one comparison keeps it and takes the maximum,
+// which half of a vector unit's time goes into otherwise.
+enum class MayBeNan { either, second };
+
+template <MayBeNan nan, typename T>
+COLAD_HD T larger(T a, T b) {
+  return nan == MayBeNan::second ? (a > b ? a : b) : maximum(a, b);
+}
+
+template <MayBeNan nan, typename T>
+COLAD_HD T smaller(T a, T b) {
+  return nan == MayBeNan::second ? (a < b ? a : b) : minimum(a, b);
+}
+
+template <MayBeNan nan = MayBeNan::either, typename T>
 COLAD_HD T box_overlap(const Box<T>& a, const Box<T>& b) {
-  const T w = clamp_at_zero(minimum(a.x2, b.x2) - maximum(a.x1, b.x1));
-  const T h = clamp_at_zero(minimum(a.y2, b.y2) - maximum(a.y1, b.y1));
+  const T w = clamp_at_zero(smaller<nan>(a.x2, b.x2) - larger<nan>(a.x1, b.x1));
+  const T h = clamp_at_zero(smaller<nan>(a.y2, b.y2) - larger<nan>(a.y1, b.y1));
   return w * h;
 }
 
 // 0 where the denominator is 0, but NaN of NaN.
 template <typename T>
 COLAD_HD T ratio(T numerator, T denominator) {
-  if (denominator == T(0)) {
-    return numerator == numerator ? T(0) : numerator;
-  }
-  return numerator / denominator;
+  const T of_zero = numerator == numerator ? T(0) : numerator;
+  return denominator == T(0) ? of_zero : numerator / denominator;
+}
+
+// Where the overlap is NaN, so is the union.
+template <typename T>
+COLAD_HD T overlap_of_union(T overlap, T both) {
+  return both == T(0) ? T(0) : overlap / both;
 }
 
 // The plain IoU, with the areas computed by the caller once a box.
-template <typename T>
+template <MayBeNan nan = MayBeNan::either, typename T>
 COLAD_HD T iou_of(const Box<T>& a, T area_a, const Box<T>& b, T area_b) {
-  const T overlap = box_overlap(a, b);
-  return ratio(overlap, area_a + area_b - overlap);
+  const T overlap = box_overlap<nan>(a, b);
+  return overlap_of_union(overlap, area_a + area_b - overlap);
 }
 
 // v of CIoU is (4 / pi^2) * (atan(w2 / h2) - atan(w1 / h1))^2.
@@ -75,20 +93,20 @@ COLAD_HD CiouAspect<T> ciou_aspect(const Box<T>& a, const Box<T>& b, T iou) {
   return {v, ratio(v, (T(1) - iou) + v), difference};
 }
 
-template <typename T>
+template <MayBeNan nan = MayBeNan::either, typename T>
 COLAD_HD T box_iou(const Box<T>& a, const Box<T>& b, IouMode mode) {
-  const T overlap = box_overlap(a, b);
+  const T overlap = box_overlap<nan>(a, b);
   const T area_a = box_area(a);
   if (mode == IouMode::iof) {
     return ratio(overlap, area_a);
   }
   const T both = area_a + box_area(b) - overlap;
-  const T iou = ratio(overlap, both);
+  const T iou = overlap_of_union(overlap, both);
   if (mode == IouMode::iou) {
     return iou;
   }
-  const T hull_w = clamp_at_zero(maximum(a.x2, b.x2) - minimum(a.x1, b.x1));
-  const T hull_h = clamp_at_zero(maximum(a.y2, b.y2) - minimum(a.y1, b.y1));
+  const T hull_w = clamp_at_zero(larger<nan>(a.x2, b.x2) - smaller<nan>(a.x1, b.x1));
+  const T hull_h = clamp_at_zero(larger<nan>(a.y2, b.y2) - smaller<nan>(a.y1, b.y1));
   if (mode == IouMode::giou) {
     const T hull = hull_w * hull_h;
     return iou - ratio(hull - both, hull);
