@@ -153,7 +153,8 @@ void first_pass(const ImageView<T> v, compute_t<T> threshold) {
         Bits top = 0;  // numbers of one sign compare as their bits do, and integers have a maximum in any order
         for (int64_t k = 0; k < kBlockBoxes; ++k) {
           const C iou = v.iou_with(gt, begin + k);
-          row[k] = iou > best[k] ? gt.row : row[k];
+          const Bits taken = iou > best[k] ? gt.row : -1;
+          row[k] = taken > row[k] ? taken : row[k];  // rows ascend; gcc makes a plain choice a branch around the store
           best[k] = iou > best[k] ? iou : best[k];
           const Bits bits = std::bit_cast<Bits>(iou > C(0) ? iou : C(0));
           top = bits > top ? bits : top;
