@@ -31,6 +31,11 @@ bool reaches(const Box<C>& a, const Box<C>& b) {
 }
 
 template <typename C>
+bool is_finite(const Box<C>& box) {
+  return is_finite(box.x1) && is_finite(box.y1) && is_finite(box.x2) && is_finite(box.y2) && is_finite(box_area(box));
+}
+
+template <typename C>
 bool has_nan(const Box<C>& box) {
   return box.x1 != box.x1 || box.y1 != box.y1 || box.x2 != box.x2 || box.y2 != box.y2;
 }
@@ -85,6 +90,23 @@ class BoxBlocks {
         const int64_t begin = b * kBlockBoxes;
         v.left[b] = smallest_of_block(v.x1 + begin, C(1)), v.right[b] = smallest_of_block(v.x2 + begin, C(-1));
         v.top[b] = smallest_of_block(v.y1 + begin, C(1)), v.bottom[b] = smallest_of_block(v.y2 + begin, C(-1));
+      }
+    });
+  }
+
+  // For who asks for NaN where a box holds NaN: no box misses a block that has one.
+  void let_every_box_reach_nan() {
+    vectorised([v = view_] {
+      constexpr C kInfinity = std::numeric_limits<C>::infinity();
+      for (int64_t b = 0; b < v.blocks; ++b) {
+        const int64_t begin = b * kBlockBoxes, end = begin + kBlockBoxes < v.count ? begin + kBlockBoxes : v.count;
+        int nan = 0;
+        for (int64_t i = begin; i < end; ++i) {
+          nan |= v.area[i] != v.area[i];
+        }
+        if (nan != 0) {
+          v.left[b] = v.top[b] = -kInfinity, v.right[b] = v.bottom[b] = kInfinity;
+        }
       }
     });
   }

@@ -87,20 +87,37 @@ struct CiouAspect {
 };
 
 template <typename T>
-COLAD_HD CiouAspect<T> ciou_aspect(const Box<T>& a, const Box<T>& b, T iou) {
-  const T difference = std::atan2(box_width(b), box_height(b)) - std::atan2(box_width(a), box_height(a));
+COLAD_HD T aspect_angle(const Box<T>& b) {
+  return std::atan2(box_width(b), box_height(b));
+}
+
+template <typename T>
+COLAD_HD CiouAspect<T> ciou_aspect(T angle_a, T angle_b, T iou) {
+  const T difference = angle_b - angle_a;
   const T v = T(kCiouFactor) * difference * difference;
   return {v, ratio(v, (T(1) - iou) + v), difference};
 }
 
+// A box with what each of its pairs needs of it, computed once.
+template <typename T>
+struct MeasuredBox {
+  Box<T> box;
+  T area, angle;  // angle: of the aspect ratio, which ciou alone reads
+};
+
+template <typename T>
+COLAD_HD MeasuredBox<T> measure(const Box<T>& box, IouMode mode) {
+  return {box, box_area(box), mode == IouMode::ciou ? aspect_angle(box) : T(0)};
+}
+
 template <MayBeNan nan = MayBeNan::either, typename T>
-COLAD_HD T box_iou(const Box<T>& a, const Box<T>& b, IouMode mode) {
+COLAD_HD T box_iou(const MeasuredBox<T>& first, const MeasuredBox<T>& second, IouMode mode) {
+  const Box<T>&a = first.box, &b = second.box;
   const T overlap = box_overlap<nan>(a, b);
-  const T area_a = box_area(a);
   if (mode == IouMode::iof) {
-    return ratio(overlap, area_a);
+    return ratio(overlap, first.area);
   }
-  const T both = area_a + box_area(b) - overlap;
+  const T both = first.area + second.area - overlap;
   const T iou = overlap_of_union(overlap, both);
   if (mode == IouMode::iou) {
     return iou;
@@ -117,8 +134,13 @@ COLAD_HD T box_iou(const Box<T>& a, const Box<T>& b, IouMode mode) {
   if (mode == IouMode::diou) {
     return diou;
   }
-  const CiouAspect<T> aspect = ciou_aspect(a, b, iou);
+  const CiouAspect<T> aspect = ciou_aspect(first.angle, second.angle, iou);
   return diou - aspect.alpha * aspect.v;
+}
+
+template <typename T>
+COLAD_HD T box_iou(const Box<T>& a, const Box<T>& b, IouMode mode) {
+  return box_iou(measure(a, mode), measure(b, mode), mode);
 }
 
 namespace iou_detail {
@@ -192,7 +214,7 @@ COLAD_HD void box_iou_backward(const Box<T>& a, const Box<T>& b, IouMode mode, T
           db.y1 += gy, db.y2 += gy, da.y1 -= gy, da.y2 -= gy;
         }
         if (mode == IouMode::ciou) {
-          const CiouAspect<T> aspect = ciou_aspect(a, b, ratio(overlap, both));
+          const CiouAspect<T> aspect = ciou_aspect(aspect_angle(a), aspect_angle(b), ratio(overlap, both));
           const T d_angle = -grad * aspect.alpha * T(2) * T(kCiouFactor) * aspect.angle_difference;
           const T norm_a = wa * wa + ha * ha, norm_b = wb * wb + hb * hb;  // d atan2(w, h) = (h dw - w dh) / norm
           d_wb = d_angle * ratio(hb, norm_b), d_hb = -d_angle * ratio(wb, norm_b);

@@ -80,8 +80,7 @@ void collect_objects(const MatchParams& p, int64_t image, MatchObjects<compute_t
     if (at % kTestedObjects == 0) {
       found.everywhere.push_back(0);
     }
-    const bool finite = is_finite(gt.area) && is_finite(gt.box.x1) && is_finite(gt.box.y1) && is_finite(gt.box.x2) &&
-                        is_finite(gt.box.y2);
+    const bool finite = is_finite(gt.box);
     if (zero_matters(p) && (!met || !finite)) {
       found.everywhere.back() |= 1u << at % kTestedObjects;
     }
