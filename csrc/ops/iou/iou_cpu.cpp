@@ -125,6 +125,17 @@ void pairwise_iou(const IouParams& p) {
   });
 }
 
+template <IouMode mode, typename T>
+void aligned_iou(const IouParams& p, int64_t begin, int64_t end) {
+  vectorised([p, begin, end] {
+    IouParams constant = p;
+    constant.mode = mode;
+    for (int64_t i = begin; i < end; ++i) {
+      aligned_iou_at<T>(constant, i);
+    }
+  });
+}
+
 Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, nullptr);
   COLAD_DISPATCH_FLOATING(call.dtype, pairwise_iou<scalar_t>(call.params));
@@ -143,8 +154,12 @@ std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor&
 
 Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, nullptr);
-  const IouParams& p = call.params;
-  COLAD_DISPATCH_FLOATING(call.dtype, for_each(p.n, kPairsAThread, [&](int64_t i) { aligned_iou_at<scalar_t>(p, i); }));
+  COLAD_DISPATCH_FLOATING(call.dtype, with_constant(call.params.mode, [&](auto mode) {
+                            torch::stable::parallel_for(
+                                0, call.params.n, kPairsOfBlocksAThread, [&](int64_t begin, int64_t end) {
+                                  aligned_iou<decltype(mode)::value, scalar_t>(call.params, begin, end);
+                                });
+                          }));
   return call.out1;
 }
 
