@@ -1,15 +1,18 @@
 // box_iou and aligned_box_iou on the CPU.
 #include <torch/csrc/stable/library.h>
 
+#include <algorithm>
 #include <type_traits>
 #include <vector>
 
+#include "ops/iou/box_blocks.h"
 #include "ops/iou/iou.h"
 
 namespace colad {
 namespace {
 
-constexpr int64_t kPairsAThread = 1 << 14;  // about 100 us of work
+// About 100 us of work, pair by pair and side by side.
+constexpr int64_t kPairsAThread = 1 << 14, kPairsOfBlocksAThread = 1 << 18;
 
 template <typename At>
 void for_each(int64_t count, int64_t grain, At at) {
@@ -37,26 +40,99 @@ void with_constant(IouMode mode, Visit visit) {
   }
 }
 
-// All pairs, row by row; the second boxes coordinate by coordinate, so that a row is computed side by side.
+// Fewer pairs than this in a batch are not worth laying out its boxes in blocks.
+constexpr int64_t kPairsOfSmallBatch = 256;
+
+// Vectors write whole, up to this many values: what lies behind the end of a row is written again by the next one.
+constexpr int64_t kLanes = 16;
+
+// Rows begin..end of one batch, all of whose second boxes are in `blocks`; `angles` of theirs are given for ciou.
+template <IouMode mode, typename T>
+void iou_rows(const IouParams& p, const BoxBlocksView<compute_t<T>> blocks, const compute_t<T>* angles, int64_t begin,
+              int64_t end) {
+  using C = compute_t<T>;
+  constexpr bool kSkips = mode == IouMode::iou || mode == IouMode::iof;
+  const int64_t m = p.m;
+  T* const out = static_cast<T*>(p.out1);
+  const auto write_block = [=](const MeasuredBox<C> box, int64_t first, int64_t lanes, T* to) {
+    for (int64_t i = first; i < first + lanes; ++i) {
+      const MeasuredBox<C> other{blocks.box(i), blocks.area[i], mode == IouMode::ciou ? angles[i] : C(0)};
+      to[i - first] = static_cast<T>(box_iou<MayBeNan::second>(box, other, mode));
+    }
+  };
+  for (int64_t row = begin; row < end; ++row) {
+    const Box<C> box = load_box(static_cast<const T*>(p.boxes1), row);
+    if (has_nan(box)) {
+      for (int64_t i = row * m; i < (row + 1) * m; ++i) {
+        pairwise_iou_at<T>(p, i);
+      }
+      continue;
+    }
+    vectorised([=, measured = measure(box, mode)] {
+      const bool skips = kSkips && is_finite(box);
+      for (int64_t block = 0; block < blocks.blocks; ++block) {
+        const int64_t first = block * kBlockBoxes, left = m - first;
+        T* const to = out + row * m + first;
+        const bool reached = !skips || reaches(box, blocks.around(block));
+        if (left >= kBlockBoxes) {
+          if (reached) {
+            write_block(measured, first, kBlockBoxes, to);
+          } else {
+            for (int64_t k = 0; k < kBlockBoxes; ++k) {
+              to[k] = T(0);
+            }
+          }
+          continue;
+        }
+        const int64_t lanes = (left + kLanes - 1) / kLanes * kLanes;
+        if (row * m + first + lanes <= end * m) {
+          write_block(measured, first, lanes, to);
+        } else {
+          T last[kBlockBoxes];
+          write_block(measured, first, lanes, last);
+          for (int64_t k = 0; k < left; ++k) {
+            to[k] = last[k];
+          }
+        }
+      }
+    });
+  }
+}
+
+// All pairs, row by row.
 template <typename T>
 void pairwise_iou(const IouParams& p) {
   using C = compute_t<T>;
-  const int64_t others = p.batches * p.m;
-  std::vector<C> x1(others), y1(others), x2(others), y2(others);
-  for (int64_t i = 0; i < others; ++i) {
-    const Box<C> box = load_box(static_cast<const T*>(p.boxes2), i);
-    x1[i] = box.x1, y1[i] = box.y1, x2[i] = box.x2, y2[i] = box.y2;
+  if (p.n * p.m < kPairsOfSmallBatch) {
+    for_each(p.batches * p.n * p.m, kPairsAThread, [&](int64_t i) { pairwise_iou_at<T>(p, i); });
+    return;
   }
-  with_constant(p.mode, [&](auto mode) {
-    for_each(p.batches * p.n, kPairsAThread / (p.m + 1) + 1, [&](int64_t row) {
-      const Box<C> box = load_box(static_cast<const T*>(p.boxes1), row);
-      const int64_t first = row / p.n * p.m;
-      T* out = static_cast<T*>(p.out1) + row * p.m;
-      for (int64_t j = 0; j < p.m; ++j) {
-        const int64_t i = first + j;
-        out[j] = static_cast<T>(box_iou(box, Box<C>{x1[i], y1[i], x2[i], y2[i]}, decltype(mode)::value));
+  const int64_t grain = kPairsOfBlocksAThread / p.m + 1;
+  torch::stable::parallel_for(0, p.batches * p.n, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end;) {
+      const int64_t batch = row / p.n, stop = std::min(end, (batch + 1) * p.n);
+      const auto* boxes2 = static_cast<const T*>(p.boxes2);
+      BoxBlocks<C> blocks(p.m, [=, first = batch * p.m](int64_t i) { return load_box(boxes2, first + i); }, nullptr);
+      blocks.let_every_box_reach_nan();
+      const BoxBlocksView<C>& view = blocks.view();
+      std::vector<C> angles(p.mode == IouMode::ciou ? view.blocks * kBlockBoxes : 0);
+      for (size_t i = 0; i < angles.size(); ++i) {
+        angles[i] = aspect_angle(view.box(i));
       }
-    });
+      with_constant(p.mode, [&](auto mode) { iou_rows<decltype(mode)::value, T>(p, view, angles.data(), row, stop); });
+      row = stop;
+    }
+  });
+}
+
+template <IouMode mode, typename T>
+void aligned_iou(const IouParams& p, int64_t begin, int64_t end) {
+  vectorised([p, begin, end] {
+    IouParams constant = p;
+    constant.mode = mode;
+    for (int64_t i = begin; i < end; ++i) {
+      aligned_iou_at<T>(constant, i);
+    }
   });
 }
 
@@ -78,8 +154,12 @@ std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor&
 
 Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, nullptr);
-  const IouParams& p = call.params;
-  COLAD_DISPATCH_FLOATING(call.dtype, for_each(p.n, kPairsAThread, [&](int64_t i) { aligned_iou_at<scalar_t>(p, i); }));
+  COLAD_DISPATCH_FLOATING(call.dtype, with_constant(call.params.mode, [&](auto mode) {
+                            torch::stable::parallel_for(
+                                0, call.params.n, kPairsOfBlocksAThread, [&](int64_t begin, int64_t end) {
+                                  aligned_iou<decltype(mode)::value, scalar_t>(call.params, begin, end);
+                                });
+                          }));
   return call.out1;
 }
 

@@ -37,27 +37,45 @@ COLAD_HD T box_area(const Box<T>& b) {
   return box_width(b) * box_height(b);
 }
 
-template <typename T>
+// Which of a pair of boxes may hold NaN. Where only the second may, one comparison keeps it and takes the maximum,
+// which half of a vector unit's time goes into otherwise.
+enum class MayBeNan { either, second };
+
+template <MayBeNan nan, typename T>
+COLAD_HD T larger(T a, T b) {
+  return nan == MayBeNan::second ? (a > b ? a : b) : maximum(a, b);
+}
+
+template <MayBeNan nan, typename T>
+COLAD_HD T smaller(T a, T b) {
+  return nan == MayBeNan::second ? (a < b ? a : b) : minimum(a, b);
+}
+
+template <MayBeNan nan = MayBeNan::either, typename T>
 COLAD_HD T box_overlap(const Box<T>& a, const Box<T>& b) {
-  const T w = clamp_at_zero(minimum(a.x2, b.x2) - maximum(a.x1, b.x1));
-  const T h = clamp_at_zero(minimum(a.y2, b.y2) - maximum(a.y1, b.y1));
+  const T w = clamp_at_zero(smaller<nan>(a.x2, b.x2) - larger<nan>(a.x1, b.x1));
+  const T h = clamp_at_zero(smaller<nan>(a.y2, b.y2) - larger<nan>(a.y1, b.y1));
   return w * h;
 }
 
 // 0 where the denominator is 0, but NaN of NaN.
 template <typename T>
 COLAD_HD T ratio(T numerator, T denominator) {
-  if (denominator == T(0)) {
-    return numerator == numerator ? T(0) : numerator;
-  }
-  return numerator / denominator;
+  const T of_zero = numerator == numerator ? T(0) : numerator;
+  return denominator == T(0) ? of_zero : numerator / denominator;
+}
+
+// Where the overlap is NaN, so is the union.
+template <typename T>
+COLAD_HD T overlap_of_union(T overlap, T both) {
+  return both == T(0) ? T(0) : overlap / both;
 }
 
 // The plain IoU, with the areas computed by the caller once a box.
-template <typename T>
+template <MayBeNan nan = MayBeNan::either, typename T>
 COLAD_HD T iou_of(const Box<T>& a, T area_a, const Box<T>& b, T area_b) {
-  const T overlap = box_overlap(a, b);
-  return ratio(overlap, area_a + area_b - overlap);
+  const T overlap = box_overlap<nan>(a, b);
+  return overlap_of_union(overlap, area_a + area_b - overlap);
 }
 
 // v of CIoU is (4 / pi^2) * (atan(w2 / h2) - atan(w1 / h1))^2.
@@ -69,26 +87,43 @@ struct CiouAspect {
 };
 
 template <typename T>
-COLAD_HD CiouAspect<T> ciou_aspect(const Box<T>& a, const Box<T>& b, T iou) {
-  const T difference = std::atan2(box_width(b), box_height(b)) - std::atan2(box_width(a), box_height(a));
+COLAD_HD T aspect_angle(const Box<T>& b) {
+  return std::atan2(box_width(b), box_height(b));
+}
+
+template <typename T>
+COLAD_HD CiouAspect<T> ciou_aspect(T angle_a, T angle_b, T iou) {
+  const T difference = angle_b - angle_a;
   const T v = T(kCiouFactor) * difference * difference;
   return {v, ratio(v, (T(1) - iou) + v), difference};
 }
 
+// A box with what each of its pairs needs of it, computed once.
 template <typename T>
-COLAD_HD T box_iou(const Box<T>& a, const Box<T>& b, IouMode mode) {
-  const T overlap = box_overlap(a, b);
-  const T area_a = box_area(a);
+struct MeasuredBox {
+  Box<T> box;
+  T area, angle;  // angle: of the aspect ratio, which ciou alone reads
+};
+
+template <typename T>
+COLAD_HD MeasuredBox<T> measure(const Box<T>& box, IouMode mode) {
+  return {box, box_area(box), mode == IouMode::ciou ? aspect_angle(box) : T(0)};
+}
+
+template <MayBeNan nan = MayBeNan::either, typename T>
+COLAD_HD T box_iou(const MeasuredBox<T>& first, const MeasuredBox<T>& second, IouMode mode) {
+  const Box<T>&a = first.box, &b = second.box;
+  const T overlap = box_overlap<nan>(a, b);
   if (mode == IouMode::iof) {
-    return ratio(overlap, area_a);
+    return ratio(overlap, first.area);
   }
-  const T both = area_a + box_area(b) - overlap;
-  const T iou = ratio(overlap, both);
+  const T both = first.area + second.area - overlap;
+  const T iou = overlap_of_union(overlap, both);
   if (mode == IouMode::iou) {
     return iou;
   }
-  const T hull_w = clamp_at_zero(maximum(a.x2, b.x2) - minimum(a.x1, b.x1));
-  const T hull_h = clamp_at_zero(maximum(a.y2, b.y2) - minimum(a.y1, b.y1));
+  const T hull_w = clamp_at_zero(larger<nan>(a.x2, b.x2) - smaller<nan>(a.x1, b.x1));
+  const T hull_h = clamp_at_zero(larger<nan>(a.y2, b.y2) - smaller<nan>(a.y1, b.y1));
   if (mode == IouMode::giou) {
     const T hull = hull_w * hull_h;
     return iou - ratio(hull - both, hull);
@@ -99,8 +134,13 @@ COLAD_HD T box_iou(const Box<T>& a, const Box<T>& b, IouMode mode) {
   if (mode == IouMode::diou) {
     return diou;
   }
-  const CiouAspect<T> aspect = ciou_aspect(a, b, iou);
+  const CiouAspect<T> aspect = ciou_aspect(first.angle, second.angle, iou);
   return diou - aspect.alpha * aspect.v;
+}
+
+template <typename T>
+COLAD_HD T box_iou(const Box<T>& a, const Box<T>& b, IouMode mode) {
+  return box_iou(measure(a, mode), measure(b, mode), mode);
 }
 
 namespace iou_detail {
@@ -174,7 +214,7 @@ COLAD_HD void box_iou_backward(const Box<T>& a, const Box<T>& b, IouMode mode, T
           db.y1 += gy, db.y2 += gy, da.y1 -= gy, da.y2 -= gy;
         }
         if (mode == IouMode::ciou) {
-          const CiouAspect<T> aspect = ciou_aspect(a, b, ratio(overlap, both));
+          const CiouAspect<T> aspect = ciou_aspect(aspect_angle(a), aspect_angle(b), ratio(overlap, both));
           const T d_angle = -grad * aspect.alpha * T(2) * T(kCiouFactor) * aspect.angle_difference;
           const T norm_a = wa * wa + ha * ha, norm_b = wb * wb + hb * hb;  // d atan2(w, h) = (h dw - w dh) / norm
           d_wb = d_angle * ratio(hb, norm_b), d_hb = -d_angle * ratio(wb, norm_b);

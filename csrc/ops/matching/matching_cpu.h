@@ -1,0 +1,278 @@
+// Matching of one image on the CPU: blocks of anchors, and for each block the objects that reach it. All IoUs with the
+// others are 0.
+//
+// NaN does most of the special cases: no IoU with it is larger than another, or ties one. Anchors that take no part are
+// made NaN; objects whose area is NaN are left out, so that every IoU that is NaN comes from the anchor.
+#pragma once
+
+#include <bit>
+#include <type_traits>
+
+#include "ops/iou/box_blocks.h"
+#include "ops/matching/matching.h"
+
+namespace colad {
+
+// The anchors of a call, read by every thread.
+template <typename T>
+struct MatchAnchors {
+  using C = compute_t<T>;
+  BoxBlocks<C> blocks;
+
+  explicit MatchAnchors(const MatchParams& p)
+      : blocks(
+            p.anchor_count, [p](int64_t i) { return match_box<T>(p, p.anchors, i); },
+            p.valid_stride_image == 0 ? p.valid : nullptr) {}
+};
+
+// Objects of an image are tested against a block this many at a time, a bit of a mask for each.
+constexpr int64_t kTestedObjects = 32;
+
+// Integers as wide as C. A row inside the image is one, next to the IoU that it reaches.
+template <typename C>
+using bits_t = std::conditional_t<sizeof(C) == 8, int64_t, int32_t>;
+
+// The objects of an image that may match something, and what is found of them.
+template <typename C>
+struct MatchObjects {
+  struct Object {
+    Box<C> box;
+    C area;
+    bits_t<C> row;                    // inside the image
+    C best;                           // its largest IoU with an anchor, at least 0
+    int64_t first_block, last_block;  // where `best` was reached
+  };
+  std::vector<Object> objects;
+  std::vector<C> x1, y1, x2, y2;     // again, to be tested side by side; filled up with boxes that reach nothing
+  std::vector<uint32_t> everywhere;  // bits of the objects that every block is to meet
+};
+
+// Memory of one thread, for image after image: grows with A + the objects of an image.
+template <typename T>
+struct MatchScratch {
+  using C = compute_t<T>;
+  MatchObjects<C> objects;
+  std::vector<C> area;         // of the image's anchors, NaN where they are not valid
+  std::vector<bits_t<C>> own;  // row of the anchor's own best object, -1 if there is none
+};
+
+namespace matching_cpu {
+
+// Does an IoU of 0 matter, so that blocks which an object does not reach may not all be skipped?
+inline bool zero_matters(const MatchParams& p) { return p.iou_threshold <= 0 || p.claim_zero_overlap; }
+
+// The lowest row wins where IoUs are 0, so the first object that is finite meets every anchor, and so do those before
+// it, whose IoUs are 0 or NaN.
+template <typename T>
+void collect_objects(const MatchParams& p, int64_t image, MatchObjects<compute_t<T>>& found) {
+  using C = compute_t<T>;
+  constexpr C kInfinity = std::numeric_limits<C>::infinity();
+  found.objects.clear();
+  found.everywhere.clear();
+  bool met = !zero_matters(p);
+  const int64_t first = p.gt_offsets[image], end = p.gt_offsets[image + 1];
+  for (int64_t row = first; row < end; ++row) {
+    const MatchBox<C> gt = measured_box<T>(p, p.gt_boxes, row);
+    if (gt.area != gt.area) {
+      continue;
+    }
+    const size_t at = found.objects.size();
+    if (at % kTestedObjects == 0) {
+      found.everywhere.push_back(0);
+    }
+    const bool finite = is_finite(gt.box);
+    if (zero_matters(p) && (!met || !finite)) {
+      found.everywhere.back() |= 1u << at % kTestedObjects;
+    }
+    met |= finite;
+    found.objects.push_back({gt.box, gt.area, static_cast<bits_t<C>>(row - first), C(0), 0, -1});
+  }
+  const size_t padded = found.everywhere.size() * kTestedObjects;
+  found.x1.assign(padded, kInfinity), found.y1.assign(padded, kInfinity);
+  found.x2.assign(padded, -kInfinity), found.y2.assign(padded, -kInfinity);
+  for (size_t i = 0; i < found.objects.size(); ++i) {
+    const Box<C>& box = found.objects[i].box;
+    found.x1[i] = box.x1, found.y1[i] = box.y1, found.x2[i] = box.x2, found.y2[i] = box.y2;
+  }
+}
+
+// What loops over the anchors of an image capture by value.
+template <typename T>
+struct ImageView {
+  using C = compute_t<T>;
+  using Object = typename MatchObjects<C>::Object;
+  BoxBlocksView<C> anchors;  // `area` may be the image's own
+  Object* objects;
+  int64_t object_count, tests;
+  const C *x1, *y1, *x2, *y2;
+  const uint32_t* everywhere;
+  bits_t<C>* own;  // may be null
+  int64_t first_row;
+  int64_t* matched;
+  T* iou;  // may be null
+
+  // Both passes evaluate this one expression, so that a tie is exact.
+  C iou_with(const Object& object, int64_t anchor) const {
+    return iou_of<MayBeNan::second>(object.box, object.area, anchors.box(anchor), anchors.area[anchor]);
+  }
+
+  int64_t end_of_block(int64_t block) const {
+    const int64_t end = (block + 1) * kBlockBoxes;
+    return end < anchors.count ? end : anchors.count;
+  }
+
+  // One bit for each of the tested objects that reach the block.
+  uint32_t reaching(int64_t test, const Box<C>& around) const {
+    uint32_t bits = everywhere[test];
+    for (int64_t k = 0; k < kTestedObjects; ++k) {
+      const int64_t i = test * kTestedObjects + k;
+      bits |= reaches({x1[i], y1[i], x2[i], y2[i]}, around) ? 1u << k : 0u;
+    }
+    return bits;
+  }
+};
+
+// Every anchor's best object, and every object's best IoU.
+template <typename T>
+void first_pass(const ImageView<T> v, compute_t<T> threshold) {
+  using C = compute_t<T>;
+  using Bits = bits_t<C>;
+  for (int64_t block = 0; block < v.anchors.blocks; ++block) {
+    const int64_t begin = block * kBlockBoxes, end = v.end_of_block(block);
+    C best[kBlockBoxes];
+    Bits row[kBlockBoxes];
+    for (int64_t k = 0; k < kBlockBoxes; ++k) {
+      best[k] = C(-1), row[k] = -1;
+    }
+    const Box<C> around = v.anchors.around(block);
+    for (int64_t test = 0; test < v.tests; ++test) {
+      for (uint32_t left = v.reaching(test, around); left != 0; left &= left - 1) {
+        auto& object = v.objects[test * kTestedObjects + std::countr_zero(left)];
+        const typename MatchObjects<C>::Object gt = object;
+        Bits top = 0;  // numbers of one sign compare as their bits do, and integers have a maximum in any order
+        for (int64_t k = 0; k < kBlockBoxes; ++k) {
+          const C iou = v.iou_with(gt, begin + k);
+          const Bits taken = iou > best[k] ? gt.row : -1;
+          row[k] = taken > row[k] ? taken : row[k];  // rows ascend; gcc makes a plain choice a branch around the store
+          best[k] = iou > best[k] ? iou : best[k];
+          const Bits bits = std::bit_cast<Bits>(iou > C(0) ? iou : C(0));
+          top = bits > top ? bits : top;
+        }
+        const C best_of_block = std::bit_cast<C>(top);
+        if (best_of_block > gt.best) {
+          object.best = best_of_block;
+          object.first_block = object.last_block = block;
+        } else if (best_of_block == gt.best) {
+          object.last_block = block;
+        }
+      }
+    }
+    for (int64_t k = 0; k < end - begin; ++k) {
+      v.matched[begin + k] = row[k] >= 0 && best[k] >= threshold ? v.first_row + row[k] : kBackground;
+    }
+    if (v.own != nullptr) {
+      for (int64_t k = 0; k < end - begin; ++k) {
+        v.own[begin + k] = row[k];
+      }
+    }
+    if (v.iou != nullptr) {
+      for (int64_t k = 0; k < end - begin; ++k) {
+        v.iou[begin + k] = static_cast<T>(clamp_at_zero(best[k]));
+      }
+    }
+  }
+}
+
+// Every object, in row order, takes the anchors that tie its best IoU.
+template <typename T>
+void claim(const ImageView<T> v, bool claim_zero_overlap) {
+  using C = compute_t<T>;
+  for (int64_t i = 0; i < v.object_count; ++i) {
+    const typename MatchObjects<C>::Object gt = v.objects[i];
+    const bool overlaps = gt.best > C(0);
+    if (!overlaps && !claim_zero_overlap) {
+      continue;
+    }
+    const int64_t first = overlaps ? gt.first_block : 0, last = overlaps ? gt.last_block : v.anchors.blocks - 1;
+    for (int64_t block = first; block <= last; ++block) {
+      if (overlaps && !reaches(gt.box, v.anchors.around(block))) {
+        continue;
+      }
+      const int64_t end = v.end_of_block(block), row = v.first_row + gt.row;
+      for (int64_t k = block * kBlockBoxes; k < end; ++k) {
+        const int64_t claimed = v.own == nullptr ? row : (v.own[k] >= 0 ? v.first_row + v.own[k] : kBackground);
+        v.matched[k] = v.iou_with(gt, k) == gt.best ? claimed : v.matched[k];
+      }
+    }
+  }
+}
+
+// Background anchors of which enough lies in an ignore box are ignored.
+template <typename T>
+void ignore(const ImageView<T> v, const Box<compute_t<T>> box, compute_t<T> ignore_iof) {
+  using C = compute_t<T>;
+  for (int64_t block = 0; block < v.anchors.blocks; ++block) {
+    if (ignore_iof > C(0) && !reaches(box, v.anchors.around(block))) {
+      continue;
+    }
+    const int64_t end = v.end_of_block(block);
+    for (int64_t k = block * kBlockBoxes; k < end; ++k) {
+      const C iof = ratio(box_overlap<MayBeNan::second>(box, v.anchors.box(k)), v.anchors.area[k]);
+      v.matched[k] = (iof >= ignore_iof) & (v.matched[k] == kBackground) ? kIgnored : v.matched[k];
+    }
+  }
+}
+
+}  // namespace matching_cpu
+
+// Matches the anchors of one image: writes matched[0..A) and, unless it is null, iou[0..A). Reads no output of `p`.
+template <typename T>
+void match_image(const MatchParams& p, const MatchAnchors<T>& anchors, int64_t image, MatchScratch<T>& scratch,
+                 int64_t* matched, T* iou) {
+  using C = compute_t<T>;
+  MatchObjects<C>& objects = scratch.objects;
+  matching_cpu::collect_objects<T>(p, image, objects);
+  matching_cpu::ImageView<T> v{};
+  v.anchors = anchors.blocks.view();
+  v.objects = objects.objects.data();
+  v.object_count = static_cast<int64_t>(objects.objects.size());
+  v.tests = static_cast<int64_t>(objects.everywhere.size());
+  v.x1 = objects.x1.data(), v.y1 = objects.y1.data(), v.x2 = objects.x2.data(), v.y2 = objects.y2.data();
+  v.everywhere = objects.everywhere.data();
+  v.first_row = p.gt_offsets[image];
+  v.matched = matched;
+  v.iou = iou;
+  if (p.low_quality == LowQuality::own) {
+    scratch.own.resize(p.anchor_count);
+    v.own = scratch.own.data();
+  }
+  if (p.valid != nullptr && p.valid_stride_image != 0) {
+    scratch.area.assign(v.anchors.blocks * kBlockBoxes, std::numeric_limits<C>::quiet_NaN());
+    const uint8_t* valid = p.valid + image * p.valid_stride_image;
+    vectorised([=, area = scratch.area.data()] {
+      for (int64_t i = 0; i < v.anchors.count; ++i) {
+        area[i] = valid[i] != 0 ? v.anchors.area[i] : area[i];
+      }
+    });
+    v.anchors.area = scratch.area.data();
+  }
+  const C threshold = static_cast<C>(p.iou_threshold), ignore_iof = static_cast<C>(p.ignore_iof);
+  const bool claims = p.low_quality != LowQuality::none, claim_zero_overlap = p.claim_zero_overlap;
+  vectorised([=] {
+    matching_cpu::first_pass(v, threshold);
+    if (claims) {
+      matching_cpu::claim(v, claim_zero_overlap);
+    }
+  });
+  if (p.ignore_boxes != nullptr) {
+    const Rows rows = rows_of_image(p.ignore_offsets, image, p.ignore_count);
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      const Box<C> box = match_box<T>(p, p.ignore_boxes, row);
+      if (!has_nan(box)) {  // it ignores nothing
+        vectorised([=] { matching_cpu::ignore(v, box, ignore_iof); });
+      }
+    }
+  }
+}
+
+}  // namespace colad
