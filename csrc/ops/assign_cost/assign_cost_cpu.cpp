@@ -1,10 +1,11 @@
-// assign_cost on the CPU: only matched anchors cost anything. They are taken in groups; class after class the group's
-// logits are gathered from the maps and their losses added side by side.
+// assign_cost on the CPU: only matched anchors cost anything. They are taken in groups: of some classes after the other
+// the group's logits are gathered from the maps, and their losses added side by side.
 #include "ops/assign_cost/assign_cost_cpu.h"
 
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "common/cpu_capability.h"
 
@@ -12,111 +13,109 @@ namespace colad {
 namespace {
 
 constexpr int64_t kAnchorsAThread = 1 << 14;  // with one in ten matched, about 100 us of work
+constexpr int64_t kTile = 16;                 // anchors looked at together: most of them are not matched
 constexpr int64_t kGroup = 64;
-constexpr int64_t kAhead = 4;
-constexpr int64_t kWidth = 16;  // groups are computed in whole vectors of the widest kind
-constexpr int64_t kTile = 16;   // anchors looked at together: most of them are not matched
+constexpr int64_t kWidth = 16;   // groups are computed in whole vectors of the widest kind
+constexpr int64_t kClasses = 8;  // gathered together: enough reads under way to hide that each is far from the last
 
 // Candidates on one level of one image, ascending.
 struct Group {
   LevelView logits;
   int64_t image, count;
   int64_t anchor[kGroup], row[kGroup];
+
+  int64_t padded() const { return (count + kWidth - 1) / kWidth * kWidth; }
+};
+
+struct ClassSums {
+  float prediction[kClasses][kGroup], sum[kGroup];
+  int32_t label[kGroup];
 };
 
 // How the class predictions become a cost. The usual cases are constants: a loop that asks at every logit, or calls
 // pow, is not vectorised.
 enum class ClassCost { logits_gamma_2, logits, probabilities };
 
-template <typename T, ClassCost kKind>
-inline void add_class_costs(const AssignCostParams& p, const Group& group, float* cost) {
-  float prediction[kGroup], sum[kGroup];
-  int32_t label[kGroup];
-  int64_t start[kGroup];
-  const int64_t count = group.count, padded = (count + kWidth - 1) / kWidth * kWidth;
-  for (int64_t i = 0; i < padded; ++i) {
-    const int64_t filled = std::min(i, count - 1);
-    start[i] = (group.anchor[filled] - group.logits.first_anchor) * group.logits.stride_anchor;
-    label[i] = static_cast<int32_t>(p.gt_labels[group.row[filled]]);
-    sum[i] = 0.0f;
-  }
-  // Neighbours share a cache line.
-  int64_t line[kGroup], lines = 0;
-  constexpr int64_t kLine = 64 / sizeof(T);
-  const int64_t begin = group.image * group.logits.stride_image;
-  for (int64_t i = 0; i < count; ++i) {
-    if (i == 0 || (begin + start[i]) / kLine != (begin + start[i - 1]) / kLine) {
-      line[lines++] = start[i];
-    }
-  }
-  FocalOptions<float> options = p.options.focal;
+template <ClassCost kKind>
+void add_losses(ClassSums& sums, int32_t first_class, int32_t classes, int64_t padded, FocalOptions<float> options) {
   if constexpr (kKind == ClassCost::logits_gamma_2) {
     options.gamma = 2.0f;
   }
-  const T* plane = static_cast<const T*>(group.logits.data) + group.image * group.logits.stride_image;
-  const int64_t stride = group.logits.stride_channel;
-  const int32_t classes = static_cast<int32_t>(p.classes);
-  for (int32_t c = 0; c < classes; ++c, plane += stride) {
-    for (int64_t i = 0; i < lines; ++i) {
-      __builtin_prefetch(plane + (c + kAhead < classes ? kAhead : 0) * stride + line[i]);
-    }
-    for (int64_t i = 0; i < padded; ++i) {
-      prediction[i] = static_cast<float>(plane[start[i]]);
-    }
+  vectorised([=, &sums] {
     for (int64_t first = 0; first < padded; first += kWidth) {
-      for (int64_t i = first; i < first + kWidth; ++i) {
-        const bool target = label[i] == c;
-        sum[i] += kKind == ClassCost::probabilities ? focal_loss_of_probability(prediction[i], target, options)
-                                                    : focal_loss(prediction[i], target, options);
+      for (int32_t c = 0; c < classes; ++c) {
+        const float* prediction = sums.prediction[c] + first;
+        const int32_t* label = sums.label + first;
+        float* sum = sums.sum + first;
+        for (int64_t i = 0; i < kWidth; ++i) {
+          const bool target = label[i] == first_class + c;
+          sum[i] += kKind == ClassCost::probabilities ? focal_loss_of_probability(prediction[i], target, options)
+                                                      : focal_loss(prediction[i], target, options);
+        }
       }
     }
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    cost[i] += sum[i];
-  }
-}
-
-template <IouMode kMode>
-inline void add_box_costs(const AssignCostParams& p, const Group& group, float* cost) {
-  float box[4][kGroup], gt[4][kGroup];
-  const int64_t count = group.count;
-  for (int64_t i = 0; i < count; ++i) {
-    const ChannelRow corner = channel_row(p.boxes, group.image, group.anchor[i]);
-    for (int64_t k = 0; k < 4; ++k) {
-      box[k][i] = load_float(corner.data, corner.start + k * corner.stride, p.boxes.dtype);
-      gt[k][i] = load_float(p.gt_boxes, 4 * group.row[i] + k, p.gt_dtype);
-    }
-  }
-  AssignCostOptions options = p.options;
-  options.box_cost = kMode;
-  for (int64_t i = 0; i < count; ++i) {
-    cost[i] += box_cost(Box<float>{box[0][i], box[1][i], box[2][i], box[3][i]},
-                        Box<float>{gt[0][i], gt[1][i], gt[2][i], gt[3][i]}, options);
-  }
+  });
 }
 
 template <typename T, ClassCost kKind>
-inline void write_group(const AssignCostParams& p, const Group& group) {
-  float cost[kGroup];
-  std::fill(cost, cost + group.count, 0.0f);
-  add_class_costs<T, kKind>(p, group, cost);
-  switch (p.options.box_cost) {
-    case IouMode::iou:
-      add_box_costs<IouMode::iou>(p, group, cost);
-      break;
-    case IouMode::iof:
-      add_box_costs<IouMode::iof>(p, group, cost);
-      break;
-    case IouMode::giou:
-      add_box_costs<IouMode::giou>(p, group, cost);
-      break;
-    case IouMode::diou:
-      add_box_costs<IouMode::diou>(p, group, cost);
-      break;
-    case IouMode::ciou:
-      add_box_costs<IouMode::ciou>(p, group, cost);
-      break;
+void write_class_costs(const AssignCostParams& p, const Group& group, float* cost) {
+  alignas(64) ClassSums sums;
+  int64_t start[kGroup];
+  const int64_t padded = group.padded();
+  for (int64_t i = 0; i < padded; ++i) {
+    const int64_t candidate = std::min(i, group.count - 1);  // the last one fills the vector
+    start[i] = (group.anchor[candidate] - group.logits.first_anchor) * group.logits.stride_anchor;
+    sums.label[i] = static_cast<int32_t>(p.gt_labels[group.row[candidate]]);
+    sums.sum[i] = 0.0f;
   }
+  const T* plane = static_cast<const T*>(group.logits.data) + group.image * group.logits.stride_image;
+  for (int64_t first = 0; first < p.classes; first += kClasses) {
+    const int64_t classes = std::min(kClasses, p.classes - first);
+    for (int64_t c = 0; c < classes; ++c, plane += group.logits.stride_channel) {
+      for (int64_t i = 0; i < padded; ++i) {
+        sums.prediction[c][i] = static_cast<float>(plane[start[i]]);
+      }
+    }
+    add_losses<kKind>(sums, static_cast<int32_t>(first), static_cast<int32_t>(classes), padded, p.options.focal);
+  }
+  std::copy_n(sums.sum, group.count, cost);
+}
+
+// The corners of the predicted boxes and of their objects, coordinate by coordinate.
+struct Corners {
+  float box[4][kGroup], gt[4][kGroup];
+};
+
+void read_corners(const AssignCostParams& p, const Group& group, Corners& corners) {
+  for (int64_t i = 0; i < group.count; ++i) {
+    const ChannelRow corner = channel_row(p.boxes, group.image, group.anchor[i]);
+    for (int64_t k = 0; k < 4; ++k) {
+      corners.box[k][i] = load_float(corner.data, corner.start + k * corner.stride, p.boxes.dtype);
+      corners.gt[k][i] = load_float(p.gt_boxes, 4 * group.row[i] + k, p.gt_dtype);
+    }
+  }
+}
+
+void add_box_costs(const AssignCostParams& p, const Group& group, float* cost) {
+  Corners corners;
+  read_corners(p, group, corners);
+  with_constant(p.options.box_cost, [&](auto mode) {
+    vectorised([=, &corners, options = p.options, count = group.count]() mutable {
+      options.box_cost = decltype(mode)::value;
+      const auto& [box, gt] = corners;
+      for (int64_t i = 0; i < count; ++i) {
+        cost[i] += box_cost(Box<float>{box[0][i], box[1][i], box[2][i], box[3][i]},
+                            Box<float>{gt[0][i], gt[1][i], gt[2][i], gt[3][i]}, options);
+      }
+    });
+  });
+}
+
+template <typename T, ClassCost kKind>
+void write_group(const AssignCostParams& p, const Group& group) {
+  float cost[kGroup];
+  write_class_costs<T, kKind>(p, group, cost);
+  add_box_costs(p, group, cost);
   float* of_image = p.cost + group.image * p.anchor_count;
   for (int64_t i = 0; i < group.count; ++i) {
     of_image[group.anchor[i]] = cost[i];
@@ -124,7 +123,7 @@ inline void write_group(const AssignCostParams& p, const Group& group) {
 }
 
 template <typename T, ClassCost kKind>
-inline void write_costs_as(const AssignCostParams& p, int64_t image, int64_t begin, int64_t end) {
+void write_costs_as(const AssignCostParams& p, int64_t image, int64_t begin, int64_t end) {
   const int64_t* matched = p.matched + image * p.anchor_count;
   std::fill(p.cost + image * p.anchor_count + begin, p.cost + image * p.anchor_count + end, kNoCost);
   Group group;
@@ -195,8 +194,7 @@ Tensor assign_cost_cpu(std::vector<Tensor> logits, std::vector<Tensor> boxes, co
 void write_costs(const AssignCostParams& p, int64_t image, int64_t begin, int64_t end) {
   const auto run = [&](auto kind) {
     constexpr ClassCost kKind = decltype(kind)::value;
-    COLAD_DISPATCH_FLOATING(
-        p.logits.dtype, vectorised([&p, image, begin, end] { write_costs_as<scalar_t, kKind>(p, image, begin, end); }));
+    COLAD_DISPATCH_FLOATING(p.logits.dtype, write_costs_as<scalar_t, kKind>(p, image, begin, end));
   };
   if (p.options.probs) {
     run(std::integral_constant<ClassCost, ClassCost::probabilities>{});

@@ -76,10 +76,13 @@ struct FocalLossBlocks {
 
   template <typename C>
   static void compute(const FocalLossFormula<C>& formula, const LossBlock<C>& block, C grad, C* losses, C* gradients) {
-    const C alpha = formula.options.alpha;
     with_usual_gamma(formula.options.gamma, [&](auto gamma) {
-      compute_block_vectorised([=] { return FocalLossFormula<C>{{alpha, gamma()}}; }, for_each_field, block, grad,
-                               losses, gradients);
+      const auto constant = [options = formula.options, gamma] {
+        FocalOptions<C> of_gamma = options;
+        of_gamma.gamma = gamma();
+        return FocalLossFormula<C>{of_gamma};
+      };
+      compute_block_vectorised(constant, for_each_field, block, grad, losses, gradients);
     });
   }
 };

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 
 #include "common/allocate.h"
 #include "common/dispatch.h"
@@ -18,6 +19,23 @@ inline IouMode iou_mode(std::string_view mode, const char* name = "mode") {
   if (mode == "diou") return IouMode::diou;
   if (mode == "ciou") return IouMode::ciou;
   fail(name, " should be iou, iof, giou, diou or ciou, got ", mode);
+}
+
+// Calls visit with the mode as a constant: a loop that asks for it at every pair is not vectorised.
+template <typename Visit>
+void with_constant(IouMode mode, Visit visit) {
+  switch (mode) {
+    case IouMode::iou:
+      return visit(std::integral_constant<IouMode, IouMode::iou>{});
+    case IouMode::iof:
+      return visit(std::integral_constant<IouMode, IouMode::iof>{});
+    case IouMode::giou:
+      return visit(std::integral_constant<IouMode, IouMode::giou>{});
+    case IouMode::diou:
+      return visit(std::integral_constant<IouMode, IouMode::diou>{});
+    case IouMode::ciou:
+      return visit(std::integral_constant<IouMode, IouMode::ciou>{});
+  }
 }
 
 // A box in memory, read and written whole: 16 bytes in float32.

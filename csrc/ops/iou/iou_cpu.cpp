@@ -23,23 +23,6 @@ void for_each(int64_t count, int64_t grain, At at) {
   });
 }
 
-// Calls visit with the mode as a constant: a loop that asks for it at every pair is not vectorised.
-template <typename Visit>
-void with_constant(IouMode mode, Visit visit) {
-  switch (mode) {
-    case IouMode::iou:
-      return visit(std::integral_constant<IouMode, IouMode::iou>{});
-    case IouMode::iof:
-      return visit(std::integral_constant<IouMode, IouMode::iof>{});
-    case IouMode::giou:
-      return visit(std::integral_constant<IouMode, IouMode::giou>{});
-    case IouMode::diou:
-      return visit(std::integral_constant<IouMode, IouMode::diou>{});
-    case IouMode::ciou:
-      return visit(std::integral_constant<IouMode, IouMode::ciou>{});
-  }
-}
-
 // Fewer pairs than this in a batch are not worth laying out its boxes in blocks.
 constexpr int64_t kPairsOfSmallBatch = 256;
 
