@@ -201,7 +201,7 @@ void claim(const ImageView<T> v, bool claim_zero_overlap) {
       const int64_t end = v.end_of_block(block), row = v.first_row + gt.row;
       for (int64_t k = block * kBlockBoxes; k < end; ++k) {
         const int64_t claimed = v.own == nullptr ? row : (v.own[k] >= 0 ? v.first_row + v.own[k] : kBackground);
-        v.matched[k] = v.iou_with(gt, k) == gt.best ? claimed : v.matched[k];
+        v.matched[k] = ties_best(v.iou_with(gt, k), gt.best, claim_zero_overlap) ? claimed : v.matched[k];
       }
     }
   }

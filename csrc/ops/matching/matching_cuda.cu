@@ -13,6 +13,49 @@ constexpr int kBlock =
     128;                    // anchors of a tile, one a thread; 4 warps share the objects they load; not tuned on a card
 constexpr int kTile = 128;  // objects in shared memory at a time: most images have fewer; 3 KB, in double 6 KB
 
+// What the first pass found of one anchor.
+template <typename T>
+__device__ void write_first_pass(const MatchParams& p, int64_t image, int64_t anchor,
+                                 const BestObject<compute_t<T>>& best) {
+  const int64_t i = image * p.anchor_count + anchor;
+  static_cast<T*>(p.iou)[i] = static_cast<T>(clamp_at_zero(best.iou));
+  p.matched[i] = resolve_match(best, -1, static_cast<compute_t<T>>(p.iou_threshold), LowQuality::none);
+}
+
+// The second pass of one anchor: claims, unless there are none to make, then ignore boxes.
+template <typename C>
+struct SecondPass {
+  BestObject<C> own{C(-1), -1};
+  int64_t claimed = -1;
+
+  __device__ void meet_object(C iou, int64_t row, C best_of_object, bool claim_zero_overlap) {
+    meet(own, iou, row);
+    if (ties_best(iou, best_of_object, claim_zero_overlap)) {
+      claimed = row;
+    }
+  }
+};
+
+template <typename T>
+__device__ void write_second_pass(const MatchParams& p, int64_t image, int64_t anchor,
+                                  const MatchBox<compute_t<T>>& box, const SecondPass<compute_t<T>>& pass) {
+  using C = compute_t<T>;
+  int64_t& matched = p.matched[image * p.anchor_count + anchor];
+  if (p.low_quality != LowQuality::none) {
+    matched = resolve_match(pass.own, pass.claimed, static_cast<C>(p.iou_threshold), p.low_quality);
+  }
+  if (matched == kBackground && p.ignore_boxes != nullptr) {
+    const Rows rows = rows_of_image(p.ignore_offsets, image, p.ignore_count);
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      const Box<C> ignore = match_box<T>(p, p.ignore_boxes, row);
+      if (ratio(box_overlap(box.box, ignore), box.area) >= static_cast<C>(p.ignore_iof)) {
+        matched = kIgnored;
+        return;
+      }
+    }
+  }
+}
+
 // Bits of a value >= 0 as an integer of the same order.
 __device__ int ordered_bits(float value) { return __float_as_int(value); }
 __device__ long long ordered_bits(double value) { return __double_as_longlong(value); }
