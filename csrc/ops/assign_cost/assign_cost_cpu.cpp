@@ -16,7 +16,8 @@ constexpr int64_t kAnchorsAThread = 1 << 14;  // with one in ten matched, about 
 constexpr int64_t kTile = 16;                 // anchors looked at together: most of them are not matched
 constexpr int64_t kGroup = 64;
 constexpr int64_t kWidth = 16;   // groups are computed in whole vectors of the widest kind
-constexpr int64_t kClasses = 8;  // gathered together: enough reads under way to hide that each is far from the last
+constexpr int64_t kLineBytes = 64;
+constexpr int64_t kClasses = 4;  // gathered together: enough reads under way to hide that each is far from the last
 
 // Candidates on one level of one image, ascending.
 struct Group {
@@ -69,8 +70,22 @@ void write_class_costs(const AssignCostParams& p, const Group& group, float* cos
     sums.sum[i] = 0.0f;
   }
   const T* plane = static_cast<const T*>(group.logits.data) + group.image * group.logits.stride_image;
+  int64_t line[kGroup], lines = 0;  // one candidate of each cache line: neighbours share them
+  uintptr_t last = 0;
+  for (int64_t i = 0; i < group.count; ++i) {
+    const uintptr_t own = reinterpret_cast<uintptr_t>(plane + start[i]) / kLineBytes;
+    if (own != last) {
+      line[lines++] = start[i];
+    }
+    last = own;
+  }
   for (int64_t first = 0; first < p.classes; first += kClasses) {
     const int64_t classes = std::min(kClasses, p.classes - first);
+    for (int64_t c = 0; c < std::min(kClasses, p.classes - first - classes); ++c) {
+      for (int64_t i = 0; i < lines; ++i) {
+        __builtin_prefetch(plane + (classes + c) * group.logits.stride_channel + line[i]);
+      }
+    }
     for (int64_t c = 0; c < classes; ++c, plane += group.logits.stride_channel) {
       for (int64_t i = 0; i < padded; ++i) {
         sums.prediction[c][i] = static_cast<float>(plane[start[i]]);
