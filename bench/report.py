@@ -84,10 +84,15 @@ def cells(outcome: Outcome) -> Iterable[tuple[str, ...]]:
         share = outcome.share_of_floor if ours else None
         goals = [f"{goal}: {verdict(goal, outcome)}" for goal in goals_of(outcome, who)]
         yield (
-            case.op if ours else "", what if ours else "", names.get(who, "**ours**"), f"{timing.median / 1e3:.3g}",
-            f"{timing.p20 / 1e3:.3g} - {timing.p80 / 1e3:.3g}", "" if ours else f"{outcome.ratio(who):.3g}",
+            case.op if ours else "", what if ours else "", names.get(who, "**ours**"), show(timing.median / 1e3),
+            f"{show(timing.p20 / 1e3)} - {show(timing.p80 / 1e3)}", "" if ours else show(outcome.ratio(who)),
             "" if share is None else f"{100 * share:.0f} %", show_bytes(outcome.extra[who]), "; ".join(goals),
         )  # fmt: skip
+
+
+def show(number: float) -> str:
+    """Three digits."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]], text: Sequence[str] = TEXT) -> list[str]:
