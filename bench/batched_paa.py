@@ -3,6 +3,7 @@ anchors, mixtures in a batch. ``Pieces`` are the functions that ``torch.compile`
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from torch import Tensor
 from workload import Workload
 
 from colad_ops.ops.iou import aligned_box_iou_reference
+
+warnings.filterwarnings("ignore", message="index_reduce")  # is in beta, says torch
 
 
 def iou_table(boxes1: Tensor, boxes2: Tensor) -> Tensor:

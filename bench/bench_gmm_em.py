@@ -34,7 +34,7 @@ def em_peers_of(values: Tensor, offsets: Tensor) -> list[Peer]:
     array, bounds = values.double().numpy(), offsets.numpy()
     step = compiled(em_peers.em_step)
     numba = package_peer(
-        NUMBA, "numba", lambda m: lambda fit=em_peers.numba_labels(m): fit(array, bounds), torch.from_numpy
+        NUMBA, "numba", lambda m: lambda fit=em_peers.numba_labels(m): fit(array, bounds), comparable=torch.from_numpy
     )
     sklearn, reason = import_peer("sklearn")
     return [

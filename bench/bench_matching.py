@@ -56,7 +56,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         return Case("match_anchors", what, ours, peers, equal, floor, (*goals, matrix_free))
 
     torchvision = package_peer(
-        TORCHVISION, "torchvision", lambda m: lambda: with_torchvision(w, m.ops), partial(rows_of_best, w)
+        TORCHVISION, "torchvision", lambda m: lambda: with_torchvision(w, m.ops), comparable=partial(rows_of_best, w)
     )
     return [
         case(f"largest IoU, {g} objects", "none", [torchvision], GOALS["largest iou of each anchor"]),

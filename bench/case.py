@@ -11,6 +11,7 @@ from machine import Floor, Machine
 from memory import extra_memory
 
 OURS = "ours"
+SLOW = 1e6  # microseconds: of a peer that takes longer the memory, which takes two more calls, is not measured
 
 
 def as_returned(result: Any) -> Any:
@@ -77,7 +78,7 @@ class Outcome:
     timings: dict[str, Timing]
     """Of ours and of every peer that ran."""
     extra: dict[str, int | None]
-    """Bytes of extra memory, see memory.py."""
+    """Bytes of extra memory, see memory.py; of those not ``SLOW``."""
     missing: dict[str, str] = field(default_factory=dict)
     """Peers that did not run, and why."""
 
@@ -119,7 +120,8 @@ def run_case(case: Case, machine: Machine, sample: Sample, rounds: int, seconds:
         del result
     del ours
     timings = compare(runs, sample, rounds, seconds)
-    extra = {name: extra_memory(run, machine.device) for name, run in runs.items()}
+    seen = [name for name in runs if name == OURS or timings[name].median < SLOW]
+    extra = {name: extra_memory(runs[name], machine.device) for name in seen}
     return Outcome(case, machine.threads, timings, extra, missing)
 
 

@@ -68,16 +68,15 @@ def compare(runs: Mapping[str, Callable[[], Any]], sample: Sample, rounds: int, 
     """Timings of every callable, by its name.
 
     Args:
-        runs: called in this order, round after round; the first call of each warms it up and is not counted.
+        runs: called in this order, round after round; the first call of each, which says how often it is repeated in a
+            sample, warms it up and is not counted.
         sample: see ``sample_on``.
         rounds: at most.
         seconds: for each callable; one that has used them up sits out the remaining rounds, but not before
             ``LEAST_SAMPLES`` samples.
     """
-    inner = {}
-    for name, run in runs.items():
-        run()
-        inner[name] = max(1, math.ceil(SAMPLE_SECONDS * 1e6 / max(sample(run, 1), 1e-3)))
+    first = {name: sample(run, 1) for name, run in runs.items()}
+    inner = {name: max(1, math.ceil(SAMPLE_SECONDS * 1e6 / max(took, 1e-3))) for name, took in first.items()}
     samples: dict[str, list[float]] = {name: [] for name in runs}
     collecting = gc.isenabled()
     gc.disable()  # a collection would fall on whoever is running

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from case import Peer, as_returned
+from case import Peer
 
 EAGER, VECTORISED, COMPILED = "eager torch", "vectorised torch", "torch.compile"
 SKLEARN, NUMBA, FASTBBOX = "scikit-learn", "numba", "fastbbox"
@@ -29,12 +29,12 @@ def compiled(function: Callable, **options) -> Callable:
     return torch.compile(function, dynamic=False, **options)
 
 
-def package_peer(name: str, module: str, make: Callable[[ModuleType], Callable[[], Any]], comparable=as_returned) -> Peer:
-    """``make(module)`` gives the call to be timed. Without the module: a peer that is missing."""
+def package_peer(name: str, module: str, make: Callable[[ModuleType], Callable[[], Any]], **options) -> Peer:
+    """``make(module)`` gives the call to be timed; ``options`` are ``Peer``'s. Without the module: a missing peer."""
     imported, reason = import_peer(module)
     if imported is None:
         return Peer(name, "", None, reason)
-    return Peer(name, imported.__version__, make(imported), comparable=comparable)
+    return Peer(name, imported.__version__, make(imported), **options)
 
 
 @cache

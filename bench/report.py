@@ -57,7 +57,7 @@ def csv_rows(outcome: Outcome, machine: Machine) -> Iterable[dict[str, str]]:
             "reached": "; ".join(verdict(goal, outcome) for goal in goals), "note": outcome.missing.get(who, ""),
         }  # fmt: skip
         if who in outcome.timings:
-            timing, extra = outcome.timings[who], outcome.extra[who]
+            timing, extra = outcome.timings[who], outcome.extra.get(who)
             row |= {f"{name}_ms": f"{getattr(timing, name) / 1e3:.5g}" for name in ("median", "p20", "p80")}
             row |= {"ratio": f"{outcome.ratio(who):.4g}", "extra_bytes": "" if extra is None else str(extra)}
             if who == OURS and outcome.share_of_floor is not None:
@@ -86,7 +86,7 @@ def cells(outcome: Outcome) -> Iterable[tuple[str, ...]]:
         yield (
             case.op if ours else "", what if ours else "", names.get(who, "**ours**"), show(timing.median / 1e3),
             f"{show(timing.p20 / 1e3)} - {show(timing.p80 / 1e3)}", "" if ours else show(outcome.ratio(who)),
-            "" if share is None else f"{100 * share:.0f} %", show_bytes(outcome.extra[who]), "; ".join(goals),
+            "" if share is None else f"{100 * share:.0f} %", show_bytes(outcome.extra.get(who)), "; ".join(goals),
         )  # fmt: skip
 
 

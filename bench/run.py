@@ -91,9 +91,14 @@ def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, l
     machine = measure_machine(device, threads=1)
     outcomes, summaries = [], []
     for name in names:
-        bench = importlib.import_module(f"bench_{name}")
+        try:
+            bench = importlib.import_module(f"bench_{name}")
+            cases = bench.cases(effort.sizes, machine)
+        except ModuleNotFoundError as error:
+            print(f"{name}: left out, {error}", file=sys.stderr)
+            continue
         own = []
-        for case in bench.cases(effort.sizes, machine):
+        for case in cases:
             for threads in (1, 2) if case.two_threads else (1,):
                 torch.set_num_threads(threads)
                 began = time.monotonic()
