@@ -138,7 +138,7 @@ def summary(outcomes: Sequence[Outcome]) -> list[str]:
             shares = (f"{100 * part.timings[who].median / step:.1f} %" for part in (assignment, loss))
             line += [f"{step / 1e3:.0f} ms", *shares]
         lines.append((*line, f"{whole.ratio(TWINS):.2f}"))
-    return ["", "Shares of a training step at the demo's size:", "", *table(HEADER, lines)]
+    return ["", "Shares of a training step at the demo's size:", "", *table(HEADER, lines, text=("method",))]
 
 
 def _of(outcomes: Sequence[Outcome], name: str, part: str) -> Outcome:

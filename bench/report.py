@@ -121,8 +121,8 @@ def report(outcomes: Sequence[Outcome], machine: Machine) -> list[str]:
         for who, reason in outcome.missing.items():
             absent.setdefault((who, reason), []).append(f"{outcome.case.op} ({outcome.case.what})")
     return [
-        about, "", *table(HEADER, lines), "", *NOTES, "", "Floors:", "",
-        *(f"- {name}: {words}" for name, words in floors.items()),
+        about, "", *table(HEADER, lines), "", *NOTES,
+        *(["", "Floors:", ""] if floors else []), *(f"- {name}: {words}" for name, words in floors.items()),
         *(["", "Peers that did not run:", ""] if absent else []),
         *(f"- {who}, {reason}: {', '.join(dict.fromkeys(where))}" for (who, reason), where in absent.items()),
     ]  # fmt: skip
