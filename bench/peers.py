@@ -50,14 +50,15 @@ def import_peer(name: str) -> tuple[ModuleType | None, str]:
 
 def _declare_nms_where_torchvision_cannot() -> None:
     """torchvision built for CUDA cannot load its compiled operators beside a torch without, and then fails to import for
-    want of the name ``torchvision::nms``. Its Python functions, which are what is timed here, need no more than it."""
+    want of two of their names. Its Python functions, which are what is timed here, need no more than the names."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None:
         return
     try:
         torch.ops.load_library(str(Path(spec.origin).parent / "_C.so"))
     except OSError:
-        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def mmdetection(make: Callable[[ModuleType], Callable[[], Any]]) -> Peer:

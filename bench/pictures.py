@@ -33,29 +33,23 @@ def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Pa
     """A bar a peer, its length the peer's time over ours on a logarithmic axis; a black line where the goal is."""
     with_peers = [outcome for outcome in outcomes if len(outcome.timings) > 1]
     bars = [(outcome, who) for outcome in with_peers for who in outcome.timings if who != OURS]
-    # A case needs its two or three lines of title whatever the number of its peers.
-    rows = sum(max(len(o.timings) - 1, 2 + (o.threads > 1)) + 1 for o in with_peers)
-    figure = new_figure(11, MARGIN + ROW * rows)
+    figure = new_figure(13, MARGIN + ROW * (len(bars) + len(with_peers)))
     axes = figure.add_subplot()
-    place, ticks = 0.0, {}
+    place, ticks = 0, {}
     longest = max([2.0, *(o.ratio(who) for o, who in bars), *(g.bound for o in with_peers for g in o.case.goals if g.peer)])
     for outcome in with_peers:
         peers = [who for who in outcome.timings if who != OURS]
-        height = max(len(peers), 2 + (outcome.threads > 1))
-        first = place + (height - len(peers)) / 2
-        ticks[place + (height - 1) / 2] = title_of(outcome)
-        goals = {goal.peer: goal.bound for goal in outcome.case.goals if goal.kind == "times"}
-        for index, who in enumerate(peers):
-            y, ratio = first + index, outcome.ratio(who)
+        ticks[place + (len(peers) - 1) / 2] = title_of(outcome).replace("\n", ": ", 1).replace("\n", "; ")
+        goals = {goal.peer: goal.bound for goal in outcome.case.goals if goal.kind == "times" and outcome.threads == 1}
+        for y, who in enumerate(peers, place):
+            ratio = outcome.ratio(who)
             axes.barh(y, ratio - 1, left=1, height=0.8, color=PEER_COLOURS.get(who, OTHER_COLOUR))
-            reach = max(ratio, 1.0)
-            if who in goals and outcome.threads == 1:
+            if who in goals:
                 axes.plot([goals[who]] * 2, [y - 0.5, y + 0.5], color="black", linewidth=2)
-                reach = max(reach, goals[who])
-            axes.text(reach * 1.06, y, f"{ratio:.3g}x {who}", va="center", fontsize=8)
-        place += height + 1
+            axes.text(max(ratio, goals.get(who, 1.0), 1.0) * 1.06, y, f"{ratio:.3g}x {who}", va="center", fontsize=8)
+        place += len(peers) + 1
     axes.axvline(1, color=OUR_COLOUR, linewidth=1.5)
-    axes.set(xscale="log", xlim=(min([0.8, *(0.8 * o.ratio(w) for o, w in bars)]), longest * 6), ylim=(place - 0.5, -1))
+    axes.set(xscale="log", xlim=(min([0.8, *(0.8 * o.ratio(w) for o, w in bars)]), longest * 6), ylim=(place - 1, -1))
     axes.set_yticks(list(ticks), list(ticks.values()), fontsize=8)
     axes.set_xlabel("times as long as colad_ops (line: colad_ops; black mark: goal)")
     axes.set_title(f"Peers against colad_ops, {about(machine)}", fontsize=11)

@@ -49,6 +49,7 @@ class Effort:
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["scaling"]:
+        run_again_with(ENVIRONMENT, arguments)
         return importlib.import_module("bench_scaling").main(arguments[1:])
     options = _parser().parse_args(arguments)
     run_again_with(ENVIRONMENT, arguments)

@@ -68,7 +68,9 @@ def views(maps: list[Tensor]) -> list[Tensor]:
 
 
 def objects_of_images(images: int, total: int, generator: torch.Generator) -> list[int]:
-    """Counts from 1 on, as uneven as COCO's (log-normal), that sum to ``total``."""
+    """Counts from 1 on, as uneven as COCO's (log-normal), that sum to ``total``; fewer than images leave some empty."""
+    if total < images:
+        return [1] * total + [0] * (images - total)
     share = torch.randn(images, generator=generator).exp()
     counts = [1 + int(x) for x in share / share.sum() * (total - images)]
     counts[0] += total - sum(counts)
