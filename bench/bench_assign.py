@@ -13,11 +13,11 @@ from goals import GOALS
 from machine import EXP, EXP_DOUBLE, LOG, LOG_DOUBLE, Floor, Machine
 from peers import COMPILED, EAGER, SKLEARN, VECTORISED, Peer, import_peer, torch_peer
 from torch import Tensor
-from workload import Workload, cheapest_candidates, matched_and_cost, workload
+from workload import SMALL, Workload, cheapest_candidates, matched_and_cost, workload
 
 import colad_ops
 
-CROWDS = (100, 500)  # objects in one image
+CROWDS, FEW = (100, 500), (10, 20)  # objects in one image; few where nothing is measured
 
 
 def equal(ours: colad_ops.Assignment, peers: Tensor) -> None:
@@ -45,10 +45,14 @@ def assign_peers(w: Workload) -> list[Peer]:
 
 def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     found = []
-    crowded = [({**sizes, "images": 1, "objects": n}, f"one image, {n} objects") for n in CROWDS]
+    crowded = [
+        ({**sizes, "images": 1, "objects": n}, f"one image, {n} objects") for n in (FEW if sizes == SMALL else CROWDS)
+    ]
     for own, what in [(sizes, f"{sizes['images']} images, {sizes['objects']} objects"), *crowded]:
         w = workload(**own)
-        goals = GOALS["whole assignment"] if own == sizes else GOALS.get(f"whole assignment, {own['objects']} objects", ())
+        goals = (
+            GOALS["whole assignment"] if own == sizes else GOALS.get(f"whole assignment, {own['objects']} objects", ())
+        )
         found.append(
             Case(
                 "paa_assign", what, lambda w=w: colad_ops.paa_assign(*w.assign_arguments()), assign_peers(w), equal,

@@ -11,11 +11,11 @@ from goals import GOALS
 from machine import EXP_DOUBLE, LOG_DOUBLE, Machine
 from peers import COMPILED, NUMBA, SKLEARN, VECTORISED, compiled, import_peer, package_peer, torch_peer
 from torch import Tensor
-from workload import cheapest_candidates, repeated, workload
+from workload import SMALL, cheapest_candidates, repeated, workload
 
 import colad_ops
 
-MANY = 1000
+MANY, FEW = 1000, 20  # mixtures; few where nothing is measured
 VALUE, RESULTS = 4, 3 * 8  # bytes of a value; of its responsibility, label and likelihood
 
 
@@ -51,12 +51,15 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     w = workload(**sizes)
     values, offsets = cheapest_candidates(w)
     found = []
-    for segments, goals in ((len(offsets) - 1, "mixtures of a batch"), (MANY, "1,000 mixtures")):
+    many = FEW if sizes == SMALL else MANY
+    for segments, goals in ((len(offsets) - 1, "mixtures of a batch"), (many, "1,000 mixtures")):
         v, o = repeated(values, offsets, segments)
         flops = fitted_values(v, o) * (EXP_DOUBLE + LOG_DOUBLE)
         floor = machine.floor(len(v) * (VALUE + RESULTS), double_flops=flops)
         ours = lambda v=v, o=o: colad_ops.gmm_em(v, o)  # noqa: E731
-        found.append(Case("gmm_em", f"{segments:,} objects", ours, em_peers_of(v, o), equal_labels, floor, GOALS[goals]))
+        found.append(
+            Case("gmm_em", f"{segments:,} objects", ours, em_peers_of(v, o), equal_labels, floor, GOALS[goals])
+        )
     return found
 
 

@@ -10,7 +10,15 @@ from case import Case, Peer
 from goals import GOALS
 from machine import Machine
 from peers import (
-    COMPILED, EAGER, FASTBBOX, TORCHVISION, VECTORISED, compiled, mmdetection, package_peer, torch_peer,
+    COMPILED,
+    EAGER,
+    FASTBBOX,
+    TORCHVISION,
+    VECTORISED,
+    compiled,
+    mmdetection,
+    package_peer,
+    torch_peer,
 )  # fmt: skip
 from torch import Tensor
 from workload import workload

@@ -37,15 +37,15 @@ COLUMNS = (
 )  # fmt: skip
 HEADER = ("op", "against", "sizes", "ms", "memory, MB", "slope of time", "slope of memory")
 NOTE = (
-    "One thread, CPU time of the process. Memory is the rise of the peak during a call, results included. A slope is that "
-    "of log(time) or log(memory) against log(size), by least squares over the larger half of the sizes, where what a call "
-    "costs whatever its size counts least: 1 is linear."
+    "One thread, CPU time of the process. Memory is the rise of the peak during a call, results included. A slope is "
+    "that of log(time) or log(memory) against log(size), by least squares over the larger half of the sizes, where "
+    "what a call costs whatever its size counts least: 1 is linear."
 )
 
 
 @dataclass(frozen=True)
 class Axis:
-    """``points`` gives a size and the call to be measured at it, one after the other, so that each may free the last."""
+    """``points`` gives a size and the call to be measured at it, one after the other, so that each frees the last."""
 
     op: str
     against: str

@@ -16,7 +16,9 @@ GOALS = {
     "1,000 mixtures": (Goal("times", 1200, SKLEARN),),
     "cost": (Goal("times", 10, EAGER), Goal("times", 3, COMPILED)),
     # One tensor in all, the gradient, which is the result and so not extra.
-    "focal-KL": (Goal("times", 13, EAGER), Goal("times", 6, COMPILED), Goal("times", 2.5, BCE), Goal("extra", MEGABYTE)),
+    "focal-KL": (
+        Goal("times", 13, EAGER), Goal("times", 6, COMPILED), Goal("times", 2.5, BCE), Goal("extra", MEGABYTE),
+    ),
     "whole assignment": (
         Goal("times", 120, EAGER), Goal("times", 10, VECTORISED), Goal("ms", 3), Goal("extra", MEGABYTE),
     ),

@@ -43,6 +43,9 @@ class Machine:
     flops: float
     """float32 flop/s of a matrix product in cache; float64 has half of it."""
 
+    def __str__(self) -> str:
+        return f"{self.name}, {self.capability}" if self.capability else self.name
+
     @property
     def folder(self) -> str:
         """The name as a folder's."""

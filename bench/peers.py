@@ -49,8 +49,8 @@ def import_peer(name: str) -> tuple[ModuleType | None, str]:
 
 
 def _declare_nms_where_torchvision_cannot() -> None:
-    """torchvision built for CUDA cannot load its compiled operators beside a torch without, and then fails to import for
-    want of two of their names. Its Python functions, which are what is timed here, need no more than the names."""
+    """torchvision built for CUDA cannot load its compiled operators beside a torch without, and then fails to import
+    for want of two of their names. Its Python functions, which are what is timed here, need no more than the names."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None:
         return

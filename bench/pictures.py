@@ -25,10 +25,6 @@ def title_of(outcome: Outcome) -> str:
     return f"{outcome.case.op}\n{outcome.case.what}{threads}"
 
 
-def about(machine: Machine) -> str:
-    return f"{machine.name}{f', {machine.capability}' if machine.capability else ''}"
-
-
 def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Path:
     """A bar a peer, its length the peer's time over ours on a logarithmic axis; a black line where the goal is."""
     with_peers = [outcome for outcome in outcomes if len(outcome.timings) > 1]
@@ -36,7 +32,9 @@ def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Pa
     figure = new_figure(13, MARGIN + ROW * (len(bars) + len(with_peers)))
     axes = figure.add_subplot()
     place, ticks = 0, {}
-    longest = max([2.0, *(o.ratio(who) for o, who in bars), *(g.bound for o in with_peers for g in o.case.goals if g.peer)])
+    longest = max(
+        [2.0, *(o.ratio(who) for o, who in bars), *(g.bound for o in with_peers for g in o.case.goals if g.peer)]
+    )
     for outcome in with_peers:
         peers = [who for who in outcome.timings if who != OURS]
         ticks[place + (len(peers) - 1) / 2] = title_of(outcome).replace("\n", ": ", 1).replace("\n", "; ")
@@ -52,7 +50,7 @@ def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Pa
     axes.set(xscale="log", xlim=(min([0.8, *(0.8 * o.ratio(w) for o, w in bars)]), longest * 6), ylim=(place - 1, -1))
     axes.set_yticks(list(ticks), list(ticks.values()), fontsize=8)
     axes.set_xlabel("times as long as colad_ops (line: colad_ops; black mark: goal)")
-    axes.set_title(f"Peers against colad_ops, {about(machine)}", fontsize=11)
+    axes.set_title(f"Peers against colad_ops, {machine}", fontsize=11)
     axes.grid(axis="x", alpha=0.3)
     return save_figure(figure, path)
 
@@ -80,7 +78,8 @@ def draw_roofline(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> 
     axes.set(xscale="log", ylim=(len(shown) - 0.3, -0.8), xlabel="milliseconds")
     axes.set_yticks(range(len(shown)), [title_of(outcome) for outcome in shown], fontsize=8)
     axes.set_title(
-        f"{about(machine)}, one thread: {machine.bandwidth / 1e9:.0f} GB/s, {machine.flops / 1e9:.0f} Gflop/s", fontsize=11
+        f"{machine}, one thread: {machine.bandwidth / 1e9:.0f} GB/s, {machine.flops / 1e9:.0f} Gflop/s",
+        fontsize=11,
     )
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=4, fontsize=8)

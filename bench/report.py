@@ -21,8 +21,8 @@ HEADER = ("op", "what", "who", "ms", "p20 - p80", "x ours", "of floor", "extra m
 TEXT = ("op", "what", "who", "goal")  # columns that are aligned left
 NOTES = (
     "ms: median; CPU time of the process with one thread, wall time with two. x ours: how many times as long the peer "
-    "takes. of floor: what the machine needs at least, over what ours took (>100 %: the data stayed in cache, which the "
-    "floor's bandwidth does not).",
+    "takes. of floor: what the machine needs at least, over what ours took (> 100 %: the data stayed in cache, which "
+    "is faster than memory).",
     "extra memory: the rise of the process's peak of resident memory during one call in a forked child, less its "
     "results; C++ and NumPy memory included, to some 16 kB.",
 )
@@ -77,7 +77,9 @@ def write_csv(path: Path, rows: Iterable[dict[str, str]], columns: Sequence[str]
 def cells(outcome: Outcome) -> Iterable[tuple[str, ...]]:
     """A line for ours and for each peer that ran."""
     case = outcome.case
-    names = {peer.name: f"{peer.name} {peer.version}" + ("" if peer.same else " (another function)") for peer in case.peers}
+    names = {
+        peer.name: f"{peer.name} {peer.version}" + ("" if peer.same else " (another function)") for peer in case.peers
+    }
     what = f"{case.what}; {outcome.threads} threads" if outcome.threads > 1 else case.what
     for who, timing in outcome.timings.items():
         ours = who == OURS
@@ -111,9 +113,9 @@ def report(outcomes: Sequence[Outcome], machine: Machine) -> list[str]:
     """The table, what stands behind it, and who is missing."""
     lines = [line for outcome in outcomes for line in cells(outcome)]
     about = (
-        f"{machine.name}{f' ({machine.capability})' if machine.capability else ''}, torch {torch.__version__}, colad_ops "
-        f"{colad_ops.__version__} at {commit()}, {datetime.date.today()}. Measured in the run, one thread: triad "
-        f"{machine.bandwidth / 1e9:.1f} GB/s, matrix product {machine.flops / 1e9:.0f} Gflop/s (float32)."
+        f"{machine}, torch {torch.__version__}, colad_ops {colad_ops.__version__} at {commit()}, "
+        f"{datetime.date.today()}. Measured in the run, one thread: triad {machine.bandwidth / 1e9:.1f} GB/s, "
+        f"matrix product {machine.flops / 1e9:.0f} Gflop/s (float32)."
     )
     floors = {f"{o.case.op}, {o.case.what}": o.case.floor.words for o in outcomes if o.case.floor is not None}
     absent: dict[tuple[str, str], list[str]] = {}

@@ -65,11 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="colad bench", description="Time the operators against their peers; `colad bench scaling` has its own --help."
+        prog="colad bench",
+        description="Time the operators against their peers; `colad bench scaling` has its own --help.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; default: all", default=[])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most; default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each contestant of a case; default: %(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="for each contestant of a case; default: %(default)s"
+    )
     parser.add_argument("--small", action="store_true", help="a tiny workload: does everything run?")
     parser.add_argument("--output", type=Path, help="default: bench/results/<machine>")
     return parser
@@ -86,7 +89,9 @@ def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, l
     """The outcomes of the benches of those names; what the benches say of them beside the table."""
     unknown = sorted(set(names) - set(BENCHES))
     if unknown:
-        raise SystemExit(f"colad bench: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling")
+        raise SystemExit(
+            f"colad bench: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling"
+        )
     device = torch.device("cpu")
     torch.set_num_threads(1)
     machine = measure_machine(device, threads=1)

@@ -38,7 +38,7 @@ def _places() -> list[tuple[ModuleType, str, Callable, Callable]]:
 
 @contextmanager
 def torch_twins() -> Iterator[None]:
-    """Inside, whatever calls an operator of colad_ops by its Python name calls the twin. Import what uses them first."""
+    """Inside, whatever calls an operator by its Python name calls the twin. Import what uses them first."""
     places = _places()
     for module, name, _, twin in places:
         setattr(module, name, twin)
