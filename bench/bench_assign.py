@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import batched_paa
 import eager_paa
-from bench_assign_cost import COST, LINE, ROW, lines_read
-from bench_gmm_em import fitted_values
-from case import Case
+import torch
+from case import Case, Peer
+from floors import assign_floor
 from goals import GOALS
-from machine import EXP, EXP_DOUBLE, LOG, LOG_DOUBLE, Floor, Machine
-from peers import COMPILED, EAGER, SKLEARN, VECTORISED, Peer, import_peer, torch_peer
+from machine import Machine
+from peers import COMPILED, EAGER, SKLEARN, VECTORISED, package_peer, torch_peer
 from torch import Tensor
-from workload import SMALL, Workload, cheapest_candidates, matched_and_cost, workload
+from workload import SMALL, Workload, workload
 
 import colad_ops
 
@@ -25,19 +26,11 @@ def equal(ours: colad_ops.Assignment, peers: Tensor) -> None:
     assert different == 0, f"{different} of {peers.numel()} anchors learn another object"
 
 
-def floor_of(w: Workload, machine: Machine) -> Floor:
-    """Maps read where there are candidates, results written once, costs and mixtures computed."""
-    matched, _ = matched_and_cost(w)
-    moved = lines_read(w, matched) * LINE * (w.classes + 4) + matched.numel() * (ROW + COST)
-    costs = int((matched >= 0).sum()) * w.classes * (EXP + LOG)
-    return machine.floor(moved, costs, fitted_values(*cheapest_candidates(w)) * (EXP_DOUBLE + LOG_DOUBLE))
-
-
 def assign_peers(w: Workload) -> list[Peer]:
-    sklearn, reason = import_peer("sklearn")
     pieces = batched_paa.compiled_pieces()
+    eager = package_peer(EAGER, "sklearn", lambda m: lambda: eager_paa.assign(w))
     return [
-        torch_peer(EAGER, lambda: eager_paa.assign(w)) if sklearn else Peer(EAGER, "", None, f"{SKLEARN} {reason}"),
+        replace(eager, version=f"{torch.__version__} with {SKLEARN} {eager.version}"),
         torch_peer(VECTORISED, lambda: batched_paa.assign(w)),
         torch_peer(COMPILED, lambda: batched_paa.assign(w, pieces)),
     ]
@@ -56,7 +49,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         found.append(
             Case(
                 "paa_assign", what, lambda w=w: colad_ops.paa_assign(*w.assign_arguments()), assign_peers(w), equal,
-                floor_of(w, machine), goals, two_threads=own == sizes,
+                assign_floor(w, machine), goals, two_threads=own == sizes,
             )
         )  # fmt: skip
     return found

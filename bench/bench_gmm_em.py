@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import em_peers
 import torch
 from case import Case, Peer
+from floors import mixture_flops
 from goals import GOALS
-from machine import EXP_DOUBLE, LOG_DOUBLE, Machine
-from peers import COMPILED, NUMBA, SKLEARN, VECTORISED, compiled, import_peer, package_peer, torch_peer
+from machine import Machine
+from peers import COMPILED, NUMBA, SKLEARN, VECTORISED, compiled, package_peer, torch_peer
 from torch import Tensor
 from workload import SMALL, cheapest_candidates, repeated, workload
 
@@ -24,26 +26,17 @@ def equal_labels(ours: colad_ops.GaussianMixture2, peers: Tensor) -> None:
     assert different == 0, f"{different} of {len(ours.labels)} labels differ"
 
 
-def fitted_values(values: Tensor, offsets: Tensor) -> int:
-    """Values times the E-steps each goes through, the last one included."""
-    return int((offsets.diff() * (colad_ops.gmm_em(values, offsets).n_iter + 1)).sum())
-
-
 def em_peers_of(values: Tensor, offsets: Tensor) -> list[Peer]:
     x, mask = em_peers.padded(values, offsets)
     array, bounds = values.double().numpy(), offsets.numpy()
     step = compiled(em_peers.em_step)
-    numba = package_peer(
-        NUMBA, "numba", lambda m: lambda fit=em_peers.numba_labels(m): fit(array, bounds), comparable=torch.from_numpy
-    )
-    sklearn, reason = import_peer("sklearn")
     return [
-        Peer(SKLEARN, sklearn.__version__, lambda: em_peers.sklearn_labels(values, offsets))
-        if sklearn
-        else Peer(SKLEARN, "", None, reason),
+        package_peer(SKLEARN, "sklearn", lambda m: lambda: em_peers.sklearn_labels(values, offsets)),
         torch_peer(VECTORISED, lambda: em_peers.batch_labels(x, mask)),
         torch_peer(COMPILED, lambda: em_peers.batch_labels(x, mask, step)),
-        numba,
+        package_peer(
+            NUMBA, "numba", lambda m: partial(em_peers.numba_labels(m), array, bounds), comparable=torch.from_numpy
+        ),
     ]
 
 
@@ -54,8 +47,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     many = FEW if sizes == SMALL else MANY
     for segments, goals in ((len(offsets) - 1, "mixtures of a batch"), (many, "1,000 mixtures")):
         v, o = repeated(values, offsets, segments)
-        flops = fitted_values(v, o) * (EXP_DOUBLE + LOG_DOUBLE)
-        floor = machine.floor(len(v) * (VALUE + RESULTS), double_flops=flops)
+        floor = machine.floor(len(v) * (VALUE + RESULTS), double_flops=mixture_flops(v, o))
         ours = lambda v=v, o=o: colad_ops.gmm_em(v, o)  # noqa: E731
         found.append(
             Case("gmm_em", f"{segments:,} objects", ours, em_peers_of(v, o), equal_labels, floor, GOALS[goals])

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from case import Case, Peer
+from eager_paa import overlaps
 from goals import GOALS
 from machine import Machine
 from peers import (
@@ -27,18 +28,6 @@ import colad_ops
 from colad_ops.ops.iou import aligned_box_iou_reference, box_iou_reference
 
 BOX, VALUE = 16, 4  # bytes
-
-
-def overlaps(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """As detection codes write it: corners, sides, areas, with a small number against the division by 0."""
-    top_left = torch.max(boxes1[:, None, :2], boxes2[None, :, :2])
-    bottom_right = torch.min(boxes1[:, None, 2:], boxes2[None, :, 2:])
-    sides = (bottom_right - top_left).clamp(min=0)
-    overlap = sides[..., 0] * sides[..., 1]
-    area1 = (boxes1[:, 2] - boxes1[:, 0]) * (boxes1[:, 3] - boxes1[:, 1])
-    area2 = (boxes2[:, 2] - boxes2[:, 0]) * (boxes2[:, 3] - boxes2[:, 1])
-    union = (area1[:, None] + area2[None, :] - overlap).clamp(min=1e-6)
-    return overlap / union
 
 
 def close(ours: Tensor, peers: Tensor) -> None:

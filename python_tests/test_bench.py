@@ -84,27 +84,31 @@ def test_the_gpu_check_without_a_library_says_so(tmp_path):
     assert result.returncode == 1 and "No libcolad_ops.so" in result.stderr
 
 
-def run_on_small_workload(folder: Path, *names: str, **environment: str) -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        BENCH / "run.py",
-        *names,
-        "--small",
-        "--rounds",
-        "2",
-        "--seconds",
-        "0",
-        "--output",
-        folder,
-    ]
-    environment = {**os.environ, "COLAD_LIBRARY": str(LIBRARY), **environment}
-    return subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=300)
+def bench_module(name):
+    """A module of the benches with those it imports, which are not on the path of the tests."""
+    sys.path.insert(0, str(BENCH))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(BENCH))
 
 
-def test_every_bench_runs_and_its_peers_agree(tmp_path):
-    result = run_on_small_workload(tmp_path, TORCHDYNAMO_DISABLE="1")  # compiling takes longer than all the rest
-    assert result.returncode == 0, result.stdout + result.stderr
-    report = bench_module("report")
+@pytest.fixture
+def one_thread(monkeypatch):
+    """What the runner changes of torch is as before afterwards. Nothing is compiled, and memory is a test of its own:
+    both take longer than the rest."""
+    torch = importlib.import_module("torch")
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(bench_module("case"), "extra_memory", lambda run, device: 1)
+    with importlib.import_module("torch._dynamo.config").patch(disable=True):
+        yield
+    torch.set_num_threads(threads)
+
+
+def test_every_bench_runs_and_its_peers_agree(tmp_path, one_thread):
+    run, report = bench_module("run"), bench_module("report")
+    outcomes, machine, summaries = run.run(run.BENCHES, run.Effort(run.SMALL, rounds=1, seconds=0))
+    run.write(tmp_path, outcomes, machine, [*report.report(outcomes, machine), *summaries])
     with (tmp_path / "bench.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == report.COLUMNS
@@ -123,22 +127,36 @@ def test_every_bench_runs_and_its_peers_agree(tmp_path):
     assert {path.name for path in tmp_path.glob("*.png")} == {"ratios.png", "roofline.png"}
 
 
-def test_the_scaling_bench_runs(tmp_path):
-    result = run_on_small_workload(tmp_path, "scaling")
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_the_scaling_bench_runs(tmp_path, one_thread):
+    small = ["--small", "--rounds", "1", "--seconds", "0", "--output", str(tmp_path)]
+    assert bench_module("bench_scaling").main(small) == 0
     with (tmp_path / "scaling.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12 and all(float(row["median_ms"]) > 0 for row in rows)
     assert "slope of time" in (tmp_path / "scaling.md").read_text() and (tmp_path / "scaling.png").is_file()
 
 
-def bench_module(name):
-    """A module of the benches with those it imports, which are not on the path of the tests."""
-    sys.path.insert(0, str(BENCH))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(BENCH))
+def test_the_command_becomes_the_runner(monkeypatch, tmp_path, capsys):
+    command, cli = importlib.import_module("colad_ops.bench_command"), importlib.import_module("colad_ops.cli")
+    became = []
+    monkeypatch.setattr(command.os, "execv", lambda path, arguments: became.append(arguments))
+    assert cli.main(["bench", "iou", "--small"]) == 0
+    assert became == [[sys.executable, str(BENCH / "run.py"), "iou", "--small"]]
+    monkeypatch.setattr(command, "RUNNER", tmp_path / "run.py")
+    assert cli.main(["bench"]) == 1
+    assert "the benches are in the source tree" in capsys.readouterr().err
+
+
+def test_the_runner_sets_the_allocator_once(monkeypatch):
+    run, became = bench_module("run"), []
+    monkeypatch.setattr(run.os, "execve", lambda path, arguments, environment: became.append((arguments, environment)))
+    run.run_again_with(run.ENVIRONMENT, ["iou"])
+    ((arguments, environment),) = became
+    assert arguments[1:] == [str(BENCH / "run.py"), "iou"] and environment.items() >= run.ENVIRONMENT.items()
+    for name, value in run.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    run.run_again_with(run.ENVIRONMENT, ["iou"])
+    assert len(became) == 1
 
 
 def outcome(ours, peers, **case):
