@@ -90,8 +90,10 @@ class Outcome:
 
     @property
     def share_of_floor(self) -> float | None:
-        """1: ours is as fast as the machine can be."""
-        return None if self.case.floor is None else self.case.floor.seconds * 1e6 / self.timings[OURS].median
+        """1: ours is as fast as the machine can be. The floor is that of one thread."""
+        if self.case.floor is None or self.threads > 1:
+            return None
+        return self.case.floor.seconds * 1e6 / self.timings[OURS].median
 
 
 def run_case(case: Case, machine: Machine, sample: Sample, rounds: int, seconds: float) -> Outcome:

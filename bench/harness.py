@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-SAMPLE_SECONDS = 1e-3  # a sample lasts about as long at least: calls of a few microseconds are repeated within it
+SAMPLE_SECONDS = 2e-3  # a sample lasts about as long at least: short calls are repeated within it
+SHORT = 1e5  # microseconds
 LEAST_SAMPLES = 3
 
 Sample = Callable[[Callable[[], Any], int], float]
@@ -68,15 +69,19 @@ def compare(runs: Mapping[str, Callable[[], Any]], sample: Sample, rounds: int, 
     """Timings of every callable, by its name.
 
     Args:
-        runs: called in this order, round after round; the first call of each, which says how often it is repeated in a
-            sample, warms it up and is not counted.
+        runs: called in this order, round after round, after a call of each that is not counted and, of a short one, a
+            second, now warm, that says how often it is repeated in a sample.
         sample: see ``sample_on``.
         rounds: at most.
         seconds: for each callable; one that has used them up sits out the remaining rounds, but not before
             ``LEAST_SAMPLES`` samples.
     """
-    first = {name: sample(run, 1) for name, run in runs.items()}
-    inner = {name: max(1, math.ceil(SAMPLE_SECONDS * 1e6 / max(took, 1e-3))) for name, took in first.items()}
+    inner = {}
+    for name, run in runs.items():
+        took = sample(run, 1)
+        if took < SHORT:
+            took = sample(run, 1)
+        inner[name] = max(1, math.ceil(SAMPLE_SECONDS * 1e6 / max(took, 1e-3)))
     samples: dict[str, list[float]] = {name: [] for name in runs}
     collecting = gc.isenabled()
     gc.disable()  # a collection would fall on whoever is running

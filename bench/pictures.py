@@ -21,13 +21,12 @@ ROW, MARGIN = 0.24, 1.6  # inches
 
 
 def title_of(outcome: Outcome) -> str:
-    threads = f"\n{outcome.threads} threads" if outcome.threads > 1 else ""
-    return f"{outcome.case.op}\n{outcome.case.what}{threads}"
+    return f"{outcome.case.op}\n{outcome.case.what}"
 
 
 def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Path:
-    """A bar a peer, its length the peer's time over ours on a logarithmic axis; a black line where the goal is."""
-    with_peers = [outcome for outcome in outcomes if len(outcome.timings) > 1]
+    """A bar a peer on one thread, its length the peer's time over ours, logarithmic; a black line where the goal is."""
+    with_peers = [outcome for outcome in outcomes if len(outcome.timings) > 1 and outcome.threads == 1]
     bars = [(outcome, who) for outcome in with_peers for who in outcome.timings if who != OURS]
     figure = new_figure(13, MARGIN + ROW * (len(bars) + len(with_peers)))
     axes = figure.add_subplot()
@@ -37,8 +36,8 @@ def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Pa
     )
     for outcome in with_peers:
         peers = [who for who in outcome.timings if who != OURS]
-        ticks[place + (len(peers) - 1) / 2] = title_of(outcome).replace("\n", ": ", 1).replace("\n", "; ")
-        goals = {goal.peer: goal.bound for goal in outcome.case.goals if goal.kind == "times" and outcome.threads == 1}
+        ticks[place + (len(peers) - 1) / 2] = title_of(outcome).replace("\n", ": ")
+        goals = {goal.peer: goal.bound for goal in outcome.case.goals if goal.kind == "times"}
         for y, who in enumerate(peers, place):
             ratio = outcome.ratio(who)
             axes.barh(y, ratio - 1, left=1, height=0.8, color=PEER_COLOURS.get(who, OTHER_COLOUR))
@@ -57,7 +56,7 @@ def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Pa
 
 def draw_roofline(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Path:
     """A line a case on a logarithmic axis of time: the floor, ours, the peers."""
-    shown = [o for o in outcomes if o.case.floor is not None and o.threads == 1]
+    shown = [outcome for outcome in outcomes if outcome.share_of_floor is not None]
     figure = new_figure(11, MARGIN + 0.55 * max(len(shown), 1))
     axes = figure.add_subplot()
     for y, outcome in enumerate(shown):
