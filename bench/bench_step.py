@@ -123,7 +123,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         step = make_step(name, batch_of(pictures))
         for what, run in ((WHOLE, step.update), (ASSIGNMENT, step.assign), (LOSS, step.learn)):
             twins = torch_peer(TWINS, with_twins(run))
-            found.append(Case("training step", f"{name}, {pictures} pictures: {what}", run, [twins], close))
+            found.append(Case("training step", f"{name}, {pictures} pictures: {what}", run, [twins], close, once=True))
     return found
 
 

@@ -69,6 +69,8 @@ class Case:
     goals: Sequence[Goal] = ()
     two_threads: bool = False
     """Whether it is measured with two threads by wall time too."""
+    once: bool = False
+    """Whether a sample is a single call, see ``compare``."""
 
 
 @dataclass
@@ -121,7 +123,7 @@ def run_case(case: Case, machine: Machine, sample: Sample, rounds: int, seconds:
         runs[peer.name] = peer.run
         del result
     del ours
-    timings = compare(runs, sample, rounds, seconds)
+    timings = compare(runs, sample, rounds, seconds, case.once)
     seen = [name for name in runs if name == OURS or timings[name].median < SLOW]
     extra = {name: extra_memory(runs[name], machine.device) for name in seen}
     return Outcome(case, machine.threads, timings, extra, missing)

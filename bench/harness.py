@@ -65,7 +65,9 @@ def sample_on(device: torch.device, threads: int) -> Sample:
     return host_sample(time.process_time_ns if threads == 1 else time.perf_counter_ns)
 
 
-def compare(runs: Mapping[str, Callable[[], Any]], sample: Sample, rounds: int, seconds: float) -> dict[str, Timing]:
+def compare(
+    runs: Mapping[str, Callable[[], Any]], sample: Sample, rounds: int, seconds: float, once: bool = False
+) -> dict[str, Timing]:
     """Timings of every callable, by its name.
 
     Args:
@@ -75,13 +77,14 @@ def compare(runs: Mapping[str, Callable[[], Any]], sample: Sample, rounds: int, 
         rounds: at most.
         seconds: for each callable; one that has used them up sits out the remaining rounds, but not before
             ``LEAST_SAMPLES`` samples.
+        once: a sample is one call however short, so that it finds the caches as whoever ran before left them.
     """
     inner = {}
     for name, run in runs.items():
         took = sample(run, 1)
         if took < SHORT:
             took = sample(run, 1)
-        inner[name] = max(1, math.ceil(SAMPLE_SECONDS * 1e6 / max(took, 1e-3)))
+        inner[name] = 1 if once else max(1, math.ceil(SAMPLE_SECONDS * 1e6 / max(took, 1e-3)))
     samples: dict[str, list[float]] = {name: [] for name in runs}
     collecting = gc.isenabled()
     gc.disable()  # a collection would fall on whoever is running
