@@ -1,12 +1,13 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 VENV := .venv
+PEERS := .venv-peers
 PYTHON := $(VENV)/bin/python
 SOURCES := CMakeLists.txt setup.py pyproject.toml $(shell find csrc -type f)
 # One pinned torch for work on colad_ops itself; the package accepts any torch >= 2.11. Where only CPU builds are wanted:
 # TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-asan mutations wheel clean
+.PHONY: demo test test-asan mutations bench bench-peers bench-scaling wheel clean
 
 demo: $(VENV)/installed
 	$(PYTHON) -m colad_ops demo
@@ -23,6 +24,23 @@ test-asan: $(VENV)/installed
 mutations: $(VENV)/installed
 	$(PYTHON) python_tests/simt/mutations.py
 
+# The operators against their peers: table and pictures in bench/results/<machine>/; some minutes.
+bench: $(VENV)/installed
+	$(PYTHON) bench/run.py
+
+# The same where more peers are: torchvision, numba, fastbbox. It uses the library that is built in the tree.
+bench-peers: $(VENV)/installed $(PEERS)/installed
+	$(PEERS)/bin/python bench/run.py
+
+bench-scaling: $(VENV)/installed
+	$(PYTHON) bench/run.py scaling
+
+$(PEERS)/installed: bench/peers.txt
+	test -x $(PEERS)/bin/python || python3 -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -q $(TORCH)
+	$(PEERS)/bin/python -m pip install -q -r bench/peers.txt
+	touch $@
+
 wheel: $(VENV)/installed
 	$(PYTHON) -m pip wheel . --no-deps --no-build-isolation -w dist
 
@@ -36,4 +54,4 @@ $(VENV)/installed: $(SOURCES)
 	touch $@
 
 clean:
-	rm -rf build dist $(VENV) colad_ops/libcolad_ops.so
+	rm -rf build dist $(VENV) $(PEERS) colad_ops/libcolad_ops.so

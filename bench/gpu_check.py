@@ -21,7 +21,7 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
 import torch  # noqa: E402
-from harness import ROUNDS, Measured, measure  # noqa: E402
+from gpu_harness import ROUNDS, Measured, measure  # noqa: E402
 from items import make_items  # noqa: E402
 from laws import check_graph, check_memory, check_no_sync  # noqa: E402
 from workload import SMALL, make_workload  # noqa: E402

@@ -1,28 +1,29 @@
-"""Times items against a device copy of the same bytes, all interleaved in one run, and counts their launches.
+"""Times callables against each other: A B C A B C ..., so that what else happens on the machine happens to all of them.
 
-``graph``: replays of a CUDA graph queued behind a kernel that keeps the device busy, so that the time between the two
-events is the device's alone. ``eager``: the call as a user makes it on an idle device, the host's time included.
-Between two turns of an item all the others run, which is more than any cache holds: inputs are read from memory.
+On the CPU with one thread a sample is the process's CPU time, which neighbours on the machine change least; with more
+threads it is wall time; on a GPU it is the time between two CUDA events.
 """
 
 from __future__ import annotations
 
+import gc
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from items import Item
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
 
-ROUNDS = 50
-SECONDS = 60  # whichever ends first
-BUSY_CYCLES = 1_000_000  # longer than it takes the host to queue two events and a replay
+SAMPLE_SECONDS = 2e-3  # a sample lasts about as long at least: short calls are repeated within it
+SHORT = 1e5  # microseconds
+LEAST_SAMPLES = 3
+
+Sample = Callable[[Callable[[], Any], int], float]
+"""``sample(run, inner)``: microseconds of one of ``inner`` calls in a row."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Timing:
     median: float
     p20: float
@@ -35,107 +36,65 @@ class Timing:
         return cls(*quantiles.tolist())
 
 
-@dataclass
-class Measured:
-    item: Item
-    mode: str
-    ours: Timing
-    copy: Timing | None
-    launches: int | None
+def host_sample(clock: Callable[[], int]) -> Sample:
+    """Of a clock in nanoseconds."""
 
-
-class PlainCalls:
-    """Stands for a graph where there is no GPU, so that what uses graphs can be tried there."""
-
-    def __init__(self, run: Callable[[], Any]) -> None:
-        self.replay = run
-
-
-def capture(run: Callable[[], Any], device: torch.device) -> torch.cuda.CUDAGraph | PlainCalls:
-    if device.type != "cuda":
-        run()
-        return PlainCalls(run)
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
+    def sample(run: Callable[[], Any], inner: int) -> float:
+        start = clock()
+        for _ in range(inner):
             run()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
-    return graph
+        return (clock() - start) / 1000 / inner
+
+    return sample
 
 
-def device_copy(total_bytes: int, device: torch.device) -> Callable[[], Any]:
-    """Reads half of the bytes and writes half."""
-    source = torch.zeros(max(total_bytes // 2, 1), dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    return lambda: target.copy_(source)
-
-
-def cuda_microseconds(run: Callable[[], Any], busy: bool) -> Callable[[], float]:
-    """Starts one turn; what it returns waits for its end."""
+def cuda_sample(run: Callable[[], Any], inner: int) -> float:
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    if busy:
-        torch.cuda._sleep(BUSY_CYCLES)
-    start.record()
-    run()
-    end.record()
-
-    def wait() -> float:
-        end.synchronize()
-        return start.elapsed_time(end) * 1000
-
-    return wait
-
-
-def cpu_microseconds(run: Callable[[], Any]) -> Callable[[], float]:
-    start = time.perf_counter()
-    run()
-    elapsed = (time.perf_counter() - start) * 1e6
-    return lambda: elapsed
-
-
-def count_launches(run: Callable[[], Any]) -> int:
-    """Kernels, copies and fills on the device in one call."""
-    run()
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorded:
+    start.record()
+    for _ in range(inner):
         run()
-        torch.cuda.synchronize()
-    return sum(event.device_type == DeviceType.CUDA for event in recorded.events())
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) * 1000 / inner
 
 
-def measure(items: list[Item], device: torch.device, rounds: int = ROUNDS) -> list[Measured]:
-    on_cuda = device.type == "cuda"
-    turns: dict[tuple[int, str], Callable[[], Callable[[], float]]] = {}
-    for i, item in enumerate(items):
-        copy = device_copy(item.bytes, device)
-        if on_cuda:
-            turns[i, "eager"] = lambda run=item.run: cuda_microseconds(run, busy=False)
-            turns[i, "copy"] = lambda run=capture(copy, device).replay: cuda_microseconds(run, busy=True)
-            if item.capturable:
-                turns[i, "graph"] = lambda run=capture(item.run, device).replay: cuda_microseconds(run, busy=True)
-        else:
-            turns[i, "eager"] = lambda run=item.run: cpu_microseconds(run)
-            turns[i, "copy"] = lambda run=copy: cpu_microseconds(run)
-    samples: dict[tuple[int, str], list[float]] = {key: [] for key in turns}
-    until = time.monotonic() + SECONDS
-    for done in range(rounds + 2):
-        for key, start in turns.items():
-            if on_cuda:
-                torch.cuda.synchronize()  # an eager turn starts on an idle device
-            microseconds = start()()
-            if done >= 2:  # the first two warm up
-                samples[key].append(microseconds)
-        if done >= 4 and time.monotonic() > until:
-            break
-    if on_cuda:
-        count_launches(items[0].run)  # the first profile is not always complete
-    launches = [count_launches(item.run) if on_cuda else None for item in items]
-    return [
-        Measured(items[i], mode, Timing.of(samples[i, mode]), Timing.of(samples[i, "copy"]), launches[i])
-        for i, mode in turns
-        if mode != "copy"
-    ]
+def sample_on(device: torch.device, threads: int) -> Sample:
+    if device.type == "cuda":
+        return cuda_sample
+    return host_sample(time.process_time_ns if threads == 1 else time.perf_counter_ns)
+
+
+def compare(
+    runs: Mapping[str, Callable[[], Any]], sample: Sample, rounds: int, seconds: float, once: bool = False
+) -> dict[str, Timing]:
+    """Timings of every callable, by its name.
+
+    Args:
+        runs: called in this order, round after round, after a call of each that is not counted and, of a short one, a
+            second, now warm, that says how often it is repeated in a sample.
+        sample: see ``sample_on``.
+        rounds: at most.
+        seconds: for each callable; one that has used them up sits out the remaining rounds, but not before
+            ``LEAST_SAMPLES`` samples.
+        once: a sample is one call however short, so that it finds the caches as whoever ran before left them.
+    """
+    inner = {}
+    for name, run in runs.items():
+        took = sample(run, 1)
+        if took < SHORT:
+            took = sample(run, 1)
+        inner[name] = 1 if once else max(1, math.ceil(SAMPLE_SECONDS * 1e6 / max(took, 1e-3)))
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    collecting = gc.isenabled()
+    gc.disable()  # a collection would fall on whoever is running
+    try:
+        for _ in range(rounds):
+            for name, run in runs.items():
+                spent = sum(samples[name]) * inner[name] / 1e6
+                if spent < seconds or len(samples[name]) < min(LEAST_SAMPLES, rounds):
+                    samples[name].append(sample(run, inner[name]))
+    finally:
+        if collecting:
+            gc.enable()
+    return {name: Timing.of(values) for name, values in samples.items()}

@@ -13,6 +13,7 @@ from typing import Any
 
 import flops as f
 import torch
+from floors import bytes_of_candidates
 from torch import Tensor
 from workload import Workload, cheapest_candidates, matched_and_cost, repeated, views
 
@@ -20,7 +21,7 @@ import colad_ops
 
 ROW, COST, LABEL, BOX = 8, 4, 8, 16  # bytes of a row number, a cost, a label, a float32 box
 FIT = 3 * 2 * 8  # weights, means, variances of one object, float64
-SECTOR = 32  # bytes that memory hands out at once
+SECTOR = 32  # bytes that a GPU's memory hands out at once
 MANY_OBJECTS = 1000
 
 
@@ -58,12 +59,7 @@ class Counts:
         self.anchors, self.objects = w.images * len(w.anchors), len(w.gt_boxes)  # of the batch
         self.pairs = self.objects * len(w.anchors)  # an object meets the anchors of its image only
         self.candidates = int((matched >= 0).sum())
-        # In NCHW a candidate's logits lie a plane apart: neighbours share a sector, the others pay a whole one.
-        per_sector = SECTOR // w.class_maps[0].element_size()
-        levels = matched.split(w.level_sizes, dim=1)
-        rows = [x.nonzero() for x in (level >= 0 for level in levels)]
-        distinct = sum(len(torch.stack([r[:, 0], r[:, 1] // per_sector]).unique(dim=1).T) for r in rows)
-        self.cost_reads = distinct * SECTOR * (w.classes + 4)
+        self.cost_reads = bytes_of_candidates(w, matched, SECTOR)
         values, offsets = cheapest_candidates(w)
         fit = colad_ops.gmm_em(values, offsets)
         self.em_flops = int((offsets.diff() * fit.n_iter).sum()) * f.EM_VALUE

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
-from harness import capture
+from gpu_harness import capture
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from workload import Workload, views

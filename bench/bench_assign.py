@@ -1,0 +1,61 @@
+"""The whole assignment of a batch and of one crowded image: ``python bench/bench_assign.py``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import batched_paa
+import eager_paa
+import torch
+from case import Case, Peer
+from floors import assign_floor
+from goals import GOALS
+from machine import Machine
+from peers import COMPILED, EAGER, SKLEARN, VECTORISED, package_peer, torch_peer
+from torch import Tensor
+from workload import SMALL, Workload, workload
+
+import colad_ops
+
+CROWDS, FEW = (100, 500), (10, 20)  # objects in one image; few where nothing is measured
+
+
+def equal(ours: colad_ops.Assignment, peers: Tensor) -> None:
+    different = int((ours.matched != peers).sum())
+    assert different == 0, f"{different} of {peers.numel()} anchors learn another object"
+
+
+def assign_peers(w: Workload) -> list[Peer]:
+    pieces = batched_paa.compiled_pieces()
+    eager = package_peer(EAGER, "sklearn", lambda m: lambda: eager_paa.assign(w))
+    return [
+        replace(eager, version=f"{torch.__version__} with {SKLEARN} {eager.version}"),
+        torch_peer(VECTORISED, lambda: batched_paa.assign(w)),
+        torch_peer(COMPILED, lambda: batched_paa.assign(w, pieces)),
+    ]
+
+
+def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
+    found = []
+    crowded = [
+        ({**sizes, "images": 1, "objects": n}, f"one image, {n} objects") for n in (FEW if sizes == SMALL else CROWDS)
+    ]
+    for own, what in [(sizes, f"{sizes['images']} images, {sizes['objects']} objects"), *crowded]:
+        w = workload(**own)
+        goals = (
+            GOALS["whole assignment"] if own == sizes else GOALS.get(f"whole assignment, {own['objects']} objects", ())
+        )
+        found.append(
+            Case(
+                "paa_assign", what, lambda w=w: colad_ops.paa_assign(*w.assign_arguments()), assign_peers(w), equal,
+                assign_floor(w, machine), goals, two_threads=own == sizes,
+            )
+        )  # fmt: skip
+    return found
+
+
+if __name__ == "__main__":
+    from run import main
+
+    raise SystemExit(main(["assign", *sys.argv[1:]]))

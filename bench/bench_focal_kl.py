@@ -1,0 +1,61 @@
+"""The focal-KL loss of a batch, forward and backward: ``python bench/bench_focal_kl.py``."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from case import Case
+from goals import GOALS
+from loss_training import close, training
+from machine import EXP, LOG, Machine
+from peers import COMPILED, EAGER, PLAIN_BCE, TORCHVISION, compiled, package_peer, torch_peer
+from torch import Tensor
+from workload import views, workload
+
+import colad_ops
+
+VALUE = 4  # bytes
+
+
+def focal_kl(logits: Tensor, teacher: Tensor, gamma: float = 2.0) -> Tensor:
+    """As one writes it in torch: two cross-entropies and a weight."""
+    p = teacher.sigmoid()
+    divergence = F.binary_cross_entropy_with_logits(logits, p, reduction="none") - F.binary_cross_entropy(
+        p, p, reduction="none"
+    )
+    return ((p - logits.sigmoid()).abs().pow(gamma) * divergence).sum()
+
+
+def bce_with_teacher(logits: Tensor, teacher: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, teacher.sigmoid(), reduction="sum")
+
+
+def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
+    w = workload(**sizes)
+    logits = torch.cat(w.logits(), dim=1).requires_grad_()  # (B, A, C)
+    teacher = torch.cat(views(w.teacher_maps), dim=1)
+    probabilities = teacher.sigmoid()
+    peers = [
+        torch_peer(EAGER, training(focal_kl, logits, teacher)),
+        torch_peer(COMPILED, training(compiled(focal_kl), logits, teacher)),
+        package_peer(
+            TORCHVISION, "torchvision",
+            lambda m: training(partial(m.ops.sigmoid_focal_loss, reduction="sum"), logits, probabilities), same=False,
+        ),
+        torch_peer(PLAIN_BCE, training(bce_with_teacher, logits, teacher), same=False),
+    ]  # fmt: skip
+    n = logits.numel()
+    # Read both, write the gradient; a sigmoid and a softplus share their exponential, on either side.
+    floor = machine.floor(3 * n * VALUE, n * 2 * (EXP + LOG))
+    what = f"{n / 1e6:.3g} M logits, forward and backward"
+    ours = training(colad_ops.focal_kl_loss, logits, teacher)
+    return [Case("focal_kl_loss", what, ours, peers, close, floor, GOALS["focal-KL"], two_threads=True)]
+
+
+if __name__ == "__main__":
+    from run import main
+
+    raise SystemExit(main(["focal_kl", *sys.argv[1:]]))

@@ -1,0 +1,130 @@
+"""What came out of the benches, as rows of a CSV and as one table for terminals and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from case import OURS, Goal, Outcome, show_bytes
+from machine import Machine
+
+import colad_ops
+
+COLUMNS = (
+    "machine", "cpu_capability", "torch", "commit", "date", "op", "what", "threads", "peer", "version", "median_ms",
+    "p20_ms", "p80_ms", "ratio", "share_of_floor", "extra_bytes", "goal", "reached", "note",
+)  # fmt: skip
+HEADER = ("op", "what", "who", "ms", "p20 - p80", "x ours", "of floor", "extra memory", "goal")
+TEXT = ("op", "what", "who", "goal")  # columns that are aligned left
+NOTES = (
+    "ms: median; CPU time of the process with one thread, wall time with two. x ours: how many times as long the peer "
+    "takes. of floor: what the machine needs at least, over what ours took (> 100 %: the data stayed in cache, which "
+    "is faster than memory).",
+    "extra memory: the rise of the process's peak of resident memory during one call in a forked child, less its "
+    "results; C++ and NumPy memory included, to some 16 kB.",
+)
+
+
+def commit() -> str:
+    return colad_ops.build_info()["commit"]
+
+
+def verdict(goal: Goal, outcome: Outcome) -> str:
+    return {True: "reached", False: "not reached", None: "unknown"}[goal.reached(outcome)]
+
+
+def goals_of(outcome: Outcome, who: str) -> list[Goal]:
+    """Goals against a peer that ran stand with that peer, the others with ours. They are set for one thread."""
+    if outcome.threads > 1:
+        return []
+    return [g for g in outcome.case.goals if (g.peer if g.peer in outcome.timings else OURS) == who]
+
+
+def csv_rows(outcome: Outcome, machine: Machine) -> Iterable[dict[str, str]]:
+    case = outcome.case
+    about = {
+        "machine": machine.name, "cpu_capability": machine.capability, "torch": torch.__version__, "commit": commit(),
+        "date": datetime.date.today().isoformat(), "op": case.op, "what": case.what, "threads": str(outcome.threads),
+    }  # fmt: skip
+    versions = {OURS: colad_ops.__version__, **{peer.name: peer.version for peer in case.peers}}
+    for who, version in versions.items():
+        goals = goals_of(outcome, who)
+        row = {
+            **about, "peer": who, "version": version, "goal": "; ".join(map(str, goals)),
+            "reached": "; ".join(verdict(goal, outcome) for goal in goals), "note": outcome.missing.get(who, ""),
+        }  # fmt: skip
+        if who in outcome.timings:
+            timing, extra = outcome.timings[who], outcome.extra.get(who)
+            row |= {f"{name}_ms": f"{getattr(timing, name) / 1e3:.5g}" for name in ("median", "p20", "p80")}
+            row |= {"ratio": f"{outcome.ratio(who):.4g}", "extra_bytes": "" if extra is None else str(extra)}
+            if who == OURS and outcome.share_of_floor is not None:
+                row["share_of_floor"] = f"{outcome.share_of_floor:.3f}"
+        yield row
+
+
+def write_csv(path: Path, rows: Iterable[dict[str, str]], columns: Sequence[str] = COLUMNS) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def cells(outcome: Outcome) -> Iterable[tuple[str, ...]]:
+    """A line for ours and for each peer that ran."""
+    case = outcome.case
+    names = {
+        peer.name: f"{peer.name} {peer.version}" + ("" if peer.same else " (another function)") for peer in case.peers
+    }
+    what = f"{case.what}; {outcome.threads} threads" if outcome.threads > 1 else case.what
+    for who, timing in outcome.timings.items():
+        ours = who == OURS
+        share = outcome.share_of_floor if ours else None
+        goals = [f"{goal}: {verdict(goal, outcome)}" for goal in goals_of(outcome, who)]
+        yield (
+            case.op if ours else "", what if ours else "", names.get(who, "**ours**"), show(timing.median / 1e3),
+            f"{show(timing.p20 / 1e3)} - {show(timing.p80 / 1e3)}", "" if ours else show(outcome.ratio(who)),
+            "" if share is None else f"{100 * share:.0f} %", show_bytes(outcome.extra.get(who)), "; ".join(goals),
+        )  # fmt: skip
+
+
+def show(number: float) -> str:
+    """Three digits."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[str]], text: Sequence[str] = TEXT) -> list[str]:
+    """Markdown whose columns stand under each other in a terminal too."""
+    widths = [max(3, *(len(line[i]) for line in (header, *lines))) for i in range(len(header))]
+
+    def row(cells: Sequence[str]) -> str:
+        padded = (x.ljust(w) if name in text else x.rjust(w) for x, name, w in zip(cells, header, widths))
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join("-" * (w + 2) if name in text else "-" * (w + 1) + ":" for name, w in zip(header, widths))
+    return [row(header), f"|{rule}|", *map(row, lines)]
+
+
+def report(outcomes: Sequence[Outcome], machine: Machine) -> list[str]:
+    """The table, what stands behind it, and who is missing."""
+    lines = [line for outcome in outcomes for line in cells(outcome)]
+    about = (
+        f"{machine}, torch {torch.__version__}, colad_ops {colad_ops.__version__} at {commit()}, "
+        f"{datetime.date.today()}. Measured in the run, one thread: triad {machine.bandwidth / 1e9:.1f} GB/s, "
+        f"matrix product {machine.flops / 1e9:.0f} Gflop/s (float32)."
+    )
+    floors = {f"{o.case.op}, {o.case.what}": o.case.floor.words for o in outcomes if o.case.floor is not None}
+    absent: dict[tuple[str, str], list[str]] = {}
+    for outcome in outcomes:
+        for who, reason in outcome.missing.items():
+            absent.setdefault((who, reason), []).append(f"{outcome.case.op} ({outcome.case.what})")
+    return [
+        about, "", *table(HEADER, lines), "", *NOTES,
+        *(["", "Floors:", ""] if floors else []), *(f"- {name}: {words}" for name, words in floors.items()),
+        *(["", "Peers that did not run:", ""] if absent else []),
+        *(f"- {who}, {reason}: {', '.join(dict.fromkeys(where))}" for (who, reason), where in absent.items()),
+    ]  # fmt: skip

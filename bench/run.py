@@ -1,0 +1,137 @@
+"""Measures the operators against their peers: ``python bench/run.py [NAME ...]``, all benches without a name.
+
+Checks that results agree, then prints one table and writes ``bench/results/<machine>/``: ``bench.csv``, ``table.md``,
+``ratios.png``, ``roofline.png``. With one thread by the process's CPU time, so that neighbours on the machine matter
+little; cases that use threads are measured with two by wall time too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import torch  # noqa: E402
+from case import Outcome, run_case  # noqa: E402
+from harness import sample_on  # noqa: E402
+from machine import Machine, measure_machine  # noqa: E402
+from report import csv_rows, report, write_csv  # noqa: E402
+from workload import BATCH, SMALL  # noqa: E402
+
+BENCHES = ("iou", "matching", "gmm_em", "assign_cost", "focal_loss", "focal_kl", "assign", "step")
+ENVIRONMENT = {
+    # An allocator that keeps what is freed: a fresh tensor of tens of MB costs more page faults than arithmetic.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "OMP_NUM_THREADS": "1",  # also of peers that never ask torch
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compilers beside what is measured
+}
+ROUNDS = 30
+
+
+@dataclass(frozen=True)
+class Effort:
+    """``sizes``: of the workload; ``rounds`` at most, ``seconds`` for each contestant of a case."""
+
+    sizes: dict[str, int]
+    rounds: int
+    seconds: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["scaling"]:
+        run_again_with(ENVIRONMENT, arguments)
+        return importlib.import_module("bench_scaling").main(arguments[1:])
+    options = _parser().parse_args(arguments)
+    run_again_with(ENVIRONMENT, arguments)
+    sizes = SMALL if options.small else BATCH
+    outcomes, machine, summaries = run(options.names or BENCHES, Effort(sizes, options.rounds, options.seconds))
+    folder = options.output or HERE / "results" / machine.folder
+    text = [*report(outcomes, machine), *summaries]
+    print("\n" + "\n".join(text))
+    write(folder, outcomes, machine, text)
+    print(f"\nWritten to {folder}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="colad bench",
+        description="Time the operators against their peers; `colad bench scaling` has its own --help.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; default: all", default=[])
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most; default: %(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="for each contestant of a case; default: %(default)s"
+    )
+    parser.add_argument("--small", action="store_true", help="a tiny workload: does everything run?")
+    parser.add_argument("--output", type=Path, help="default: bench/results/<machine>")
+    return parser
+
+
+def run_again_with(environment: dict[str, str], arguments: Sequence[str]) -> None:
+    """Replaces this process by one with that environment, unless it has it: libraries read it when they start."""
+    if any(os.environ.get(name) != value for name, value in environment.items()):
+        command = [sys.executable, str(HERE / "run.py"), *arguments]
+        os.execve(sys.executable, command, {**os.environ, **environment})
+
+
+def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, list[str]]:
+    """The outcomes of the benches of those names; what the benches say of them beside the table."""
+    unknown = sorted(set(names) - set(BENCHES))
+    if unknown:
+        raise SystemExit(
+            f"colad bench: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling"
+        )
+    device = torch.device("cpu")
+    torch.set_num_threads(1)
+    machine = measure_machine(device, threads=1)
+    outcomes, summaries = [], []
+    for name in names:
+        try:
+            bench = importlib.import_module(f"bench_{name}")
+            cases = bench.cases(effort.sizes, machine)
+        except ModuleNotFoundError as error:
+            print(f"{name}: left out, {error}", file=sys.stderr)
+            continue
+        own = []
+        for case in cases:
+            for threads in (1, 2) if case.two_threads else (1,):
+                torch.set_num_threads(threads)
+                began = time.monotonic()
+                sample = sample_on(device, threads)
+                with_threads = replace(machine, threads=threads)
+                own.append(run_case(case, with_threads, sample, effort.rounds, effort.seconds))
+                print(f"{case.op}, {case.what}, {threads} threads: {time.monotonic() - began:.1f} s", flush=True)
+            torch.set_num_threads(1)
+        outcomes += own
+        if hasattr(bench, "summary"):
+            summaries += bench.summary(own)
+    return outcomes, machine, summaries
+
+
+def write(folder: Path, outcomes: Sequence[Outcome], machine: Machine, text: Sequence[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "bench.csv", (row for outcome in outcomes for row in csv_rows(outcome, machine)))
+    (folder / "table.md").write_text("\n".join(text) + "\n")
+    try:
+        from pictures import draw_ratios, draw_roofline
+    except ModuleNotFoundError as error:
+        print(f"no pictures: {error}")
+        return
+    draw_ratios(outcomes, machine, folder / "ratios.png")
+    if any(outcome.share_of_floor is not None for outcome in outcomes):
+        draw_roofline(outcomes, machine, folder / "roofline.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
