@@ -39,21 +39,22 @@ struct ClassSums {
 enum class ClassCost { logits_gamma_2, logits, probabilities };
 
 template <ClassCost kKind>
-void add_losses(ClassSums& sums, int32_t first_class, int32_t classes, int64_t padded, FocalOptions<float> options) {
-  if constexpr (kKind == ClassCost::logits_gamma_2) {
-    options.gamma = 2.0f;
-  }
-  vectorised([=, &sums] {
-    for (int64_t first = 0; first < padded; first += kWidth) {
-      for (int32_t c = 0; c < classes; ++c) {
-        const float* prediction = sums.prediction[c] + first;
-        const int32_t* label = sums.label + first;
-        float* sum = sums.sum + first;
-        for (int64_t i = 0; i < kWidth; ++i) {
-          const bool target = label[i] == first_class + c;
-          sum[i] += kKind == ClassCost::probabilities ? focal_loss_of_probability(prediction[i], target, options)
-                                                      : focal_loss(prediction[i], target, options);
-        }
+void add_losses(ClassSums& sums, int32_t first_class, int32_t classes, int64_t padded,
+                const FocalOptions<float>& focal) {
+  vectorised_fused([=, &sums] {
+    FocalOptions<float> options = focal;
+    if constexpr (kKind == ClassCost::logits_gamma_2) {
+      options.gamma = 2.0f;
+    }
+    for (int32_t c = 0; c < classes; ++c) {
+      const float* prediction = sums.prediction[c];
+      const int32_t* label = sums.label;
+      float* sum = sums.sum;
+#pragma GCC ivdep
+      for (int64_t i = 0; i < padded; ++i) {
+        const bool target = label[i] == first_class + c;
+        sum[i] += kKind == ClassCost::probabilities ? focal_loss_of_probability(prediction[i], target, options)
+                                                    : focal_loss(prediction[i], target, options);
       }
     }
   });
