@@ -78,11 +78,7 @@ void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* ke
   for (int64_t i = 0; i < samples; ++i) {
     costs[i] = sample_cost(keys[i]);
   }
-  EmResult fit;
-  vectorised([&] {
-    fit = fit_mixture(buffer, p.em);
-    score_fit(buffer, fit.mixture);
-  });
+  const EmResult fit = fit_and_score(buffer, p.em);
   const auto label = [&](int64_t i) { return static_cast<int>(buffer.label()[i]); };
   Peak peak{0.0, -1};
   for (int64_t i = 0; i < samples; ++i) {
@@ -187,9 +183,11 @@ void split_image(const SplitParams& p, int64_t image, SplitScratch& scratch) {
   scratch.buckets.fill(p.candidates, image);
   const int64_t* in = p.candidates.matched + image * anchors;
   int64_t* out = p.matched + image * anchors;
-  for (int64_t i = 0; i < anchors; ++i) {
-    out[i] = unclaimed(in[i]);
-  }
+  vectorised([=] {
+    for (int64_t i = 0; i < anchors; ++i) {
+      out[i] = unclaimed(in[i]);
+    }
+  });
   for_each_object(p.candidates, image, scratch.buckets, [&](int64_t row, uint64_t* keys, int64_t count) {
     split_object(p, image, row, keys, count, scratch.fit);
   });

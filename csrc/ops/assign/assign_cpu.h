@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ops/assign/assign.h"
-#include "ops/gmm_em/gmm_em_lanes.h"
+#include "ops/gmm_em/gmm_em_cpu.h"
 
 namespace colad {
 

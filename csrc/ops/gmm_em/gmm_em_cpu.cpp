@@ -1,14 +1,15 @@
 // gmm_em on the CPU: segments side by side.
+#include "ops/gmm_em/gmm_em_cpu.h"
+
 #include <torch/csrc/stable/library.h>
 
 #include "common/cpu_capability.h"
 #include "ops/gmm_em/gmm_em.h"
-#include "ops/gmm_em/gmm_em_lanes.h"
 
 namespace colad {
 namespace {
 
-constexpr int64_t kSegmentsAThread = 16;  // a fit of 20 values takes some 5 us
+constexpr int64_t kSegmentsAThread = 64;  // a fit of 20 values takes some 1.5 us
 
 void check_data(const GmmEmParams& p) {
   for (int64_t g = 0; g < p.segments; ++g) {
@@ -27,9 +28,8 @@ void fit_segment(const GmmEmParams& p, int64_t g, FitBuffer& buffer) {
   for (int64_t i = 0; i < count; ++i) {
     value[i] = static_cast<double>(values[i]);
   }
-  const EmResult fit = fit_mixture(buffer, p.options);
+  const EmResult fit = fit_and_score(buffer, p.options);
   write_fit(p, g, fit);
-  score_fit(buffer, fit.mixture);
   for (int64_t i = 0; i < count; ++i) {
     p.responsibility[start + i] = buffer.responsibility(0)[i];
     p.log_likelihood[start + i] = buffer.log_likelihood()[i];
@@ -48,16 +48,24 @@ MixtureTensors gmm_em(const Tensor& values, const Tensor& starts, const Tensor& 
   COLAD_DISPATCH_FLOATING(call.dtype,
                           torch::stable::parallel_for(0, p.segments, kSegmentsAThread, [&](int64_t begin, int64_t end) {
                             FitBuffer buffer;
-                            vectorised([&, begin, end] {
-                              for (int64_t g = begin; g < end; ++g) {
-                                fit_segment<scalar_t>(p, g, buffer);
-                              }
-                            });
+                            for (int64_t g = begin; g < end; ++g) {
+                              fit_segment<scalar_t>(p, g, buffer);
+                            }
                           }));
   return call.outputs();
 }
 
 }  // namespace
+
+EmResult fit_and_score(FitBuffer& buffer, const EmOptions& options) {
+  EmResult fit;
+  vectorised_fused([&] {
+    fit = fit_mixture(buffer, options);
+    score_fit(buffer, fit.mixture);
+  });
+  return fit;
+}
+
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("gmm_em", TORCH_BOX(&colad::gmm_em)); }

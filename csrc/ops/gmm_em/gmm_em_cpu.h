@@ -1,0 +1,11 @@
+// gmm_em on the CPU, for operators that fit one object after the other.
+#pragma once
+
+#include "ops/gmm_em/gmm_em_lanes.h"
+
+namespace colad {
+
+// fit_mixture, then score_fit, with the vectors of this CPU. Compiled once, so that all operators get the same bits.
+EmResult fit_and_score(FitBuffer& buffer, const EmOptions& options);
+
+}  // namespace colad
