@@ -33,6 +33,14 @@ STABLE_TORCH_LIBRARY(colad, m) {
   m.def(
       "cost_statistics(Tensor costs, Tensor matched, Tensor gt_offsets, SymInt num_objects, SymInt[] level_sizes) "
       "-> (Tensor count, Tensor mean, Tensor std)");
+  // paa_assign
+  m.def(
+      "paa_assign(Tensor[] logits, Tensor[] boxes, Tensor anchors, Tensor gt_boxes, Tensor gt_labels, Tensor gt_offsets, "
+      "Tensor? valid, Tensor? ignore_boxes, Tensor? ignore_offsets, SymInt[] level_sizes, float iou_threshold, "
+      "str low_quality, float ignore_iof, bool claim_zero_overlap, bool inclusive_corners, float alpha, float gamma, "
+      "str box_cost, float box_weight, bool probs, int topk, bool tied, int max_iter, float tol, float reg_covar, "
+      "str split, bool keep_single, bool keep_without_component0, bool prefix) -> (Tensor matched, Tensor cost, "
+      "Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, Tensor variances)");
   // co_assign
   m.def("indicator_means(Tensor values, Tensor gt_offsets) -> Tensor");
   m.def("select_costs(Tensor costs, Tensor matched, Tensor teacher, SymInt[] level_sizes) -> Tensor");

@@ -195,7 +195,7 @@ PAA_ASSIGN = [
     (
         "topk_huge",
         {"config": AssignConfig(topk=2**70)},
-        "colad::split_candidates() Expected a value of type 'int' for...",
+        "colad::paa_assign() Expected a value of type 'int' for...",
     ),
     ("labels", {"gt_labels": integers(0, 1, 5)}, "gt_labels should be in 0..4, got 5 at row 2"),
     (

@@ -54,7 +54,8 @@ def test_every_operator_has_its_room():
     rooms = re.search(r"set\(COLAD_OPS ([\w ]+)\)", (ROOT / "CMakeLists.txt").read_text()).group(1).split()
     assert sorted(rooms) == sorted(p.name for p in (ROOT / "csrc" / "ops").iterdir())
     for room in rooms:
-        assert {f"{room}_math.h", f"{room}.h", f"{room}_cpu.cpp", f"{room}_cuda.cu"} <= {
+        formula = set() if room == "paa_assign" else {f"{room}_math.h"}  # that one is made of others
+        assert formula | {f"{room}.h", f"{room}_cpu.cpp", f"{room}_cuda.cu"} <= {
             p.name for p in (ROOT / "csrc" / "ops" / room).iterdir()
         }
         assert (ROOT / "colad_ops" / "ops" / f"{room}.py").is_file()

@@ -1,4 +1,4 @@
-"""The whole assignment: matching, cost, per-level top-k, mixture, positives."""
+"""From the costs of candidates to positives: per-level top-k, mixture, split; and the statistics of costs."""
 
 from __future__ import annotations
 
@@ -12,58 +12,7 @@ from colad_ops import debug
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
 from colad_ops.devices import check_same_device
-from colad_ops.ops.assign_cost import Levels, assign_cost, assign_cost_reference
 from colad_ops.ops.gmm_em import gmm_em_reference, is_tied
-from colad_ops.ops.matching import match_anchors, match_anchors_reference
-
-
-def paa_assign(
-    logits: Levels,
-    boxes: Levels,
-    anchors: Tensor,
-    level_sizes: Sequence[int],
-    gt_boxes: Tensor,
-    gt_labels: Tensor,
-    gt_offsets: Tensor,
-    config: AssignConfig = AssignConfig(),
-    *,
-    valid: Tensor | None = None,
-    ignore_boxes: Tensor | None = None,
-    ignore_offsets: Tensor | None = None,
-    probs: bool = False,
-) -> Assignment:
-    """Probabilistic anchor assignment (Kim and Lee, ECCV 2020; LAD paper, section 3.1) of a whole batch, without a host
-    sync.
-
-    For LAD the predictions passed in are the teacher's. Steps: :func:`colad_ops.match_anchors`;
-    :func:`colad_ops.assign_cost`; per object and level the ``config.topk`` cheapest; one mixture over an object's
-    candidates (:func:`colad_ops.gmm_em`); the split of ``config.split``. An object with one candidate keeps it, one
-    without a component-0 candidate keeps all (see :class:`AssignConfig` for other codes' choices): an object that has a
-    candidate has a positive.
-
-    Args:
-        logits: ``(B, A, C)`` or a list of per-level views ``(B, A_l, C)``, as in :func:`colad_ops.assign_cost`.
-        boxes: ``(B, A, 4)`` decoded predictions, xyxy pixels, or per-level views.
-        anchors: ``(A, 4)`` xyxy pixels, level by level; dtype of ``gt_boxes``.
-        level_sizes: anchors of each level, summing to A; at most 16 levels.
-        gt_boxes, gt_labels, gt_offsets: ``(G, 4)`` xyxy pixels, ``(G,)`` int64, ``(B + 1,)`` int64
-            (:func:`colad_ops.ragged`).
-        valid: ``(A,)`` or ``(B, A)`` bool: anchors that take part; the others are background.
-        ignore_boxes, ignore_offsets: ``(I, 4)``, ``(B + 1,)``: crowd regions.
-        probs: ``logits`` holds probabilities.
-
-    Returns:
-        :class:`Assignment`. A candidate whose cost is NaN or infinite is none.
-
-    Raises:
-        RuntimeError: wrong shape, dtype, device; on the CPU (on CUDA with :func:`colad_ops.set_debug`) a label or
-        offset out of range.
-    """
-    ignore = {"ignore_boxes": ignore_boxes, "ignore_offsets": ignore_offsets}
-    options = config.matching_options()
-    matched = match_anchors(anchors, gt_boxes, gt_offsets, valid=valid, **ignore, **options).matched
-    cost = assign_cost(logits, boxes, gt_boxes, gt_labels, matched, probs=probs, **config.cost_options())
-    return split_candidates(cost, matched, level_sizes, gt_boxes, gt_labels, gt_offsets, config)
 
 
 def split_candidates(
@@ -75,22 +24,33 @@ def split_candidates(
     gt_offsets: Tensor,
     config: AssignConfig = AssignConfig(),
 ) -> Assignment:
-    """The second half of :func:`paa_assign`, for costs of your own: per-level top-k, mixture, positives.
+    """The second half of :func:`colad_ops.paa_assign`, for costs of your own: per-level top-k, mixture, positives.
 
     Args:
         cost: ``(B, A)`` float32, a constant; a candidate is a matched anchor of finite cost.
         matched: ``(B, A)`` int64 as from :func:`colad_ops.match_anchors`. On the CPU a row of another image raises; on
             CUDA it is background.
 
-    Returns and errors as :func:`paa_assign`.
+    Returns and errors as :func:`colad_ops.paa_assign`.
     """
     cost = cost.detach()
-    split = torch.ops.colad.split_candidates(
-        cost,
-        matched,
-        gt_offsets,
-        gt_boxes.shape[0],
-        level_sizes,
+    positives, *of_objects = torch.ops.colad.split_candidates(
+        cost, matched, gt_offsets, gt_boxes.shape[0], level_sizes, *split_options(config)
+    )
+    if debug.checks_data(cost):
+        debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
+    if not cost.device == gt_boxes.device == gt_labels.device:  # the two are only handed on, no operator sees them
+        check_same_device(cost=cost, gt_boxes=gt_boxes, gt_labels=gt_labels)
+    if gt_labels.shape != gt_boxes.shape[:1]:
+        raise RuntimeError(
+            f"gt_labels should have shape ({gt_boxes.shape[0]},), one a row of gt_boxes, got {tuple(gt_labels.shape)}"
+        )
+    return Assignment(positives, cost, *of_objects, gt_boxes, gt_labels)
+
+
+def split_options(config: AssignConfig) -> tuple:
+    """The last arguments of ``torch.ops.colad.split_candidates``."""
+    return (
         config.topk,
         is_tied(config.covariance),
         config.max_iter,
@@ -101,16 +61,6 @@ def split_candidates(
         config.no_component0 == "all",
         config.prefix,
     )
-    if debug.checks_data(cost):
-        debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
-    if not cost.device == gt_boxes.device == gt_labels.device:  # the two are only handed on, no operator sees them
-        check_same_device(cost=cost, gt_boxes=gt_boxes, gt_labels=gt_labels)
-    if gt_labels.shape != gt_boxes.shape[:1]:
-        raise RuntimeError(
-            f"gt_labels should have shape ({gt_boxes.shape[0]},), one a row of gt_boxes, got {tuple(gt_labels.shape)}"
-        )
-    positives, *of_objects = split
-    return Assignment(positives, cost, *of_objects, gt_boxes, gt_labels)
 
 
 class CostStatistics(NamedTuple):
@@ -143,15 +93,16 @@ def cost_statistics(
 @torch.library.register_fake("colad::split_candidates")
 def _(cost, matched, gt_offsets, num_objects, level_sizes, *options):
     check_same_device(cost=cost, matched=matched, gt_offsets=gt_offsets)
+    return matched.new_empty(matched.shape), *split_fakes(cost, num_objects)
+
+
+def split_fakes(like: Tensor, num_objects: int) -> tuple[Tensor, ...]:
+    """Shapes of what a split says of the objects: num_pos, mean, std, weights, means, variances."""
     double = {"dtype": torch.float64}
     return (
-        matched.new_empty(matched.shape),
-        cost.new_empty((num_objects,), dtype=torch.int64),
-        cost.new_empty((num_objects,), **double),
-        cost.new_empty((num_objects,), **double),
-        cost.new_empty((num_objects, 2), **double),
-        cost.new_empty((num_objects, 2), **double),
-        cost.new_empty((num_objects, 2), **double),
+        like.new_empty((num_objects,), dtype=torch.int64),
+        *(like.new_empty((num_objects,), **double) for _ in range(2)),
+        *(like.new_empty((num_objects, 2), **double) for _ in range(3)),
     )
 
 
@@ -164,29 +115,6 @@ def _(costs, matched, gt_offsets, num_objects, level_sizes):
         costs.new_empty(shape, dtype=torch.float64),
         costs.new_empty(shape, dtype=torch.float64),
     )
-
-
-def paa_assign_reference(
-    logits: Levels,
-    boxes: Levels,
-    anchors: Tensor,
-    level_sizes: Sequence[int],
-    gt_boxes: Tensor,
-    gt_labels: Tensor,
-    gt_offsets: Tensor,
-    config: AssignConfig = AssignConfig(),
-    *,
-    valid: Tensor | None = None,
-    ignore_boxes: Tensor | None = None,
-    ignore_offsets: Tensor | None = None,
-    probs: bool = False,
-) -> Assignment:
-    """The twin of :func:`paa_assign`."""
-    ignore = {"ignore_boxes": ignore_boxes, "ignore_offsets": ignore_offsets}
-    options = config.matching_options()
-    matched = match_anchors_reference(anchors, gt_boxes, gt_offsets, valid=valid, **ignore, **options).matched
-    cost = assign_cost_reference(logits, boxes, gt_boxes, gt_labels, matched, probs=probs, **config.cost_options())
-    return split_candidates_reference(cost, matched, level_sizes, gt_boxes, gt_labels, gt_offsets, config)
 
 
 def split_candidates_reference(

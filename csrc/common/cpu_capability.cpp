@@ -13,15 +13,17 @@ constexpr CpuCapability kAll[] = {CpuCapability::baseline, CpuCapability::avx2, 
 CpuCapability best_of_this_cpu() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+    return CpuCapability::baseline;
+  }
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {
     return CpuCapability::avx512;
   }
-  if (__builtin_cpu_supports("avx2")) {
-    return CpuCapability::avx2;
-  }
-#endif
+  return CpuCapability::avx2;
+#else
   return CpuCapability::baseline;
+#endif
 }
 
 CpuCapability chosen() {

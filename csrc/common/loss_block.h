@@ -170,7 +170,7 @@ template <typename C, typename FormulaOf, typename ForEachField>
 void compute_block_vectorised(FormulaOf formula_of, ForEachField for_each_field, const LossBlock<C>& block, C grad,
                               C* losses, C* gradients) {
   const auto run = [=](auto weighted, auto gradient) {
-    vectorised([=] {
+    vectorised_fused([=] {
       compute_block<decltype(weighted)::value, decltype(gradient)::value>(formula_of(), for_each_field, block, grad,
                                                                           losses, gradients);
     });

@@ -131,10 +131,12 @@ struct SplitCall {
 };
 
 // Scratch is allocated for objects of more samples than `samples_in_place`, which a backend holds by itself.
+// `over_matched`: positives are written over the matches, which are contiguous, instead of beside them.
 inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets, int64_t objects,
                                 const std::vector<int64_t>& level_sizes, int64_t topk, bool tied, int64_t max_iter,
                                 double tol, double reg_covar, std::string_view split, bool keep_single,
-                                bool keep_without_component0, bool prefix, int64_t samples_in_place) {
+                                bool keep_without_component0, bool prefix, int64_t samples_in_place,
+                                bool over_matched = false) {
   SplitParams p{};
   p.candidates = candidate_contract(cost, matched, gt_offsets, level_sizes, objects);
   check(topk >= 1, "topk should be >= 1, got ", topk);
@@ -150,7 +152,7 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
   SplitCall call{as_contiguous(cost),
                  as_contiguous(matched),
                  as_contiguous(gt_offsets),
-                 new_tensor(matched, {p.candidates.images, p.candidates.anchor_count}),
+                 over_matched ? matched : new_tensor(matched, {p.candidates.images, p.candidates.anchor_count}),
                  new_tensor(cost, {g}, ScalarType::Long),
                  doubles({g}),
                  doubles({g}),
@@ -217,5 +219,11 @@ COLAD_HD void write_object(const SplitParams& p, int64_t row, const Mixture& mix
   p.std[row] = std;
   p.num_pos[row] = num_pos;
 }
+
+// The operator split_candidates on CUDA.
+SplitTensors split_candidates_cuda(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
+                                   int64_t num_objects, std::vector<int64_t> level_sizes, int64_t topk, bool tied,
+                                   int64_t max_iter, double tol, double reg_covar, std::string split, bool keep_single,
+                                   bool keep_without_component0, bool prefix);
 
 }  // namespace colad

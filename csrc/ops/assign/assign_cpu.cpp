@@ -1,55 +1,38 @@
 // split_candidates and cost_statistics on the CPU: images side by side; an image's candidates are bucketed by object
 // once.
+#include "ops/assign/assign_cpu.h"
+
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
 
-#include "ops/assign/assign.h"
-#include "ops/gmm_em/gmm_em_lanes.h"
+#include "common/cpu_capability.h"
+#include "ops/matching/matched_anchors.h"
 
 namespace colad {
 namespace {
 
 constexpr int64_t kAnchorsAThread = 1 << 13;  // with its objects' fits, over 100 us of work
 
+// Whether a row of an image is one of its objects (first..end) or none; without branches, to be asked side by side.
+bool is_match(int64_t row, int64_t first, int64_t end) {
+  return (row == kBackground) | (row == kIgnored) | ((row >= first) & (row < end));
+}
+
 void check_data(const CandidateParams& p) {
   for (int64_t image = 0; image < p.images; ++image) {
+    const int64_t* matched = p.matched + image * p.anchor_count;
+    const int64_t first = p.gt_offsets[image], end = p.gt_offsets[image + 1];
+    int64_t bad = 0;
     for (int64_t anchor = 0; anchor < p.anchor_count; ++anchor) {
-      const int64_t row = p.matched[image * p.anchor_count + anchor];
-      check(row == kBackground || row == kIgnored || (row >= p.gt_offsets[image] && row < p.gt_offsets[image + 1]),
-            "matched should be -1, -2 or a row of the image's objects, ", p.gt_offsets[image], "..",
-            p.gt_offsets[image + 1] - 1, ", got ", row, " at image ", image, ", anchor ", anchor);
+      bad += !is_match(matched[anchor], first, end);
+    }
+    for (int64_t anchor = 0; bad > 0 && anchor < p.anchor_count; ++anchor) {
+      check(is_match(matched[anchor], first, end), "matched should be -1, -2 or a row of the image's objects, ", first,
+            "..", end - 1, ", got ", matched[anchor], " at image ", image, ", anchor ", anchor);
     }
   }
 }
-
-// The candidates of each object of one image, in anchor order.
-struct Buckets {
-  std::vector<uint64_t> keys;
-  std::vector<int64_t> begin;  // of the image's objects, and the end
-
-  Buckets(const CandidateParams& p, int64_t image) {
-    const int64_t first = p.gt_offsets[image], objects = p.gt_offsets[image + 1] - first;
-    begin.assign(objects + 1, 0);
-    const auto for_each_candidate = [&](auto visit) {
-      for (int64_t anchor = 0; anchor < p.anchor_count; ++anchor) {
-        const int64_t row = p.matched[image * p.anchor_count + anchor];
-        if (row >= 0 && p.is_candidate(image, anchor, row)) {
-          visit(row - first, anchor);
-        }
-      }
-    };
-    for_each_candidate([&](int64_t object, int64_t) { ++begin[object + 1]; });
-    for (int64_t object = 0; object < objects; ++object) {
-      begin[object + 1] += begin[object];
-    }
-    keys.resize(begin[objects]);
-    std::vector<int64_t> next(begin.begin(), begin.end() - 1);
-    for_each_candidate([&](int64_t object, int64_t anchor) {
-      keys[next[object]++] = sample_key(p.cost[image * p.anchor_count + anchor], anchor);
-    });
-  }
-};
 
 struct MeanAndStd {
   double mean, std;
@@ -95,33 +78,43 @@ void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* ke
   for (int64_t i = 0; i < samples; ++i) {
     costs[i] = sample_cost(keys[i]);
   }
-  const EmResult fit = fit_mixture(buffer, p.em);
-  const MixtureTerms terms = mixture_terms(fit.mixture);
+  EmResult fit;
+  vectorised([&] {
+    fit = fit_mixture(buffer, p.em);
+    score_fit(buffer, fit.mixture);
+  });
+  const auto label = [&](int64_t i) { return static_cast<int>(buffer.label()[i]); };
   Peak peak{0.0, -1};
   for (int64_t i = 0; i < samples; ++i) {
-    const ValueScore score = score_value(costs[i], terms);
-    peak = better_peak(peak, {score.log_likelihood, score.label == 0 ? i : -1});
+    peak = better_peak(peak, {buffer.log_likelihood()[i], label(i) == 0 ? i : -1});
   }
   int64_t num_pos = 0;
   for (int64_t i = 0; i < samples; ++i) {
-    const Fate fate = fate_of(i, score_value(costs[i], terms).label, {samples, peak.position}, p.split);
+    const Fate fate = fate_of(i, label(i), {samples, peak.position}, p.split);
     p.matched[image * p.candidates.anchor_count + sample_anchor(keys[i])] = outcome(fate, row);
     num_pos += fate == Fate::positive;
   }
   write_object(p, row, fit.mixture, moments.mean, moments.std, num_pos);
 }
 
-template <typename VisitObject>  // visit(image, row, keys, count), images side by side
-void for_each_object(const CandidateParams& p, VisitObject visit) {
+// Calls visit(row, keys, count) for the objects of an image.
+template <typename VisitObject>
+void for_each_object(const CandidateParams& p, int64_t image, Buckets& buckets, VisitObject visit) {
+  const int64_t first = p.gt_offsets[image];
+  for (int64_t row = first; row < p.gt_offsets[image + 1]; ++row) {
+    const int64_t at = buckets.begin[row - first];
+    visit(row, buckets.keys.data() + at, buckets.begin[row - first + 1] - at);
+  }
+}
+
+// Calls visit(image, scratch), images side by side.
+template <typename VisitImage>
+void for_each_image(const CandidateParams& p, VisitImage visit) {
   const int64_t grain = kAnchorsAThread / (p.anchor_count + 1) + 1;
   torch::stable::parallel_for(0, p.images, grain, [&](int64_t begin, int64_t end) {
+    SplitScratch scratch;
     for (int64_t image = begin; image < end; ++image) {
-      Buckets buckets(p, image);
-      const int64_t first = p.gt_offsets[image];
-      for (int64_t row = first; row < p.gt_offsets[image + 1]; ++row) {
-        const int64_t at = buckets.begin[row - first];
-        visit(image, row, buckets.keys.data() + at, buckets.begin[row - first + 1] - at);
-      }
+      visit(image, scratch);
     }
   });
 }
@@ -135,13 +128,7 @@ SplitTensors split_candidates(const Tensor& cost, const Tensor& matched, const T
                                         /*samples_in_place=*/INT64_MAX);
   const SplitParams& p = call.params;
   check_data(p.candidates);
-  for (int64_t i = 0; i < p.candidates.images * p.candidates.anchor_count; ++i) {
-    p.matched[i] = unclaimed(p.candidates.matched[i]);
-  }
-  for_each_object(p.candidates, [&](int64_t image, int64_t row, uint64_t* keys, int64_t count) {
-    static thread_local FitBuffer buffer;
-    split_object(p, image, row, keys, count, buffer);
-  });
+  for_each_image(p.candidates, [&](int64_t image, SplitScratch& scratch) { split_image(p, image, scratch); });
   return call.outputs();
 }
 
@@ -152,13 +139,16 @@ std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& costs, const Te
   check_data(p.candidates);
   for (int64_t network = 0; network < p.networks; ++network) {
     const CandidateParams candidates = p.of_network(network);
-    for_each_object(candidates, [&](int64_t, int64_t row, uint64_t* keys, int64_t count) {
-      for_each_level(candidates, keys, keys + count, [&](int level, uint64_t* begin, uint64_t* end) {
-        const int64_t i = (network * candidates.objects + row) * candidates.levels + level;
-        const MeanAndStd moments = moments_of(begin, end - begin);
-        p.count[i] = end - begin;
-        p.mean[i] = moments.mean;
-        p.std[i] = moments.std;
+    for_each_image(candidates, [&](int64_t image, SplitScratch& scratch) {
+      scratch.buckets.fill(candidates, image);
+      for_each_object(candidates, image, scratch.buckets, [&](int64_t row, uint64_t* keys, int64_t count) {
+        for_each_level(candidates, keys, keys + count, [&](int level, uint64_t* begin, uint64_t* end) {
+          const int64_t i = (network * candidates.objects + row) * candidates.levels + level;
+          const MeanAndStd moments = moments_of(begin, end - begin);
+          p.count[i] = end - begin;
+          p.mean[i] = moments.mean;
+          p.std[i] = moments.std;
+        });
       });
     });
   }
@@ -166,6 +156,45 @@ std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& costs, const Te
 }
 
 }  // namespace
+
+void Buckets::fill(const CandidateParams& p, int64_t image) {
+  const int64_t first = p.gt_offsets[image], objects = p.gt_offsets[image + 1] - first;
+  const int64_t* matched = p.matched + image * p.anchor_count;
+  const float* cost = p.cost + image * p.anchor_count;
+  found_.clear();
+  object_of_.clear();
+  begin.assign(objects + 1, 0);
+  for_each_matched(matched, 0, p.anchor_count, [&](int64_t anchor, int64_t row) {
+    if (p.is_candidate(image, anchor, row)) {
+      found_.push_back(sample_key(cost[anchor], anchor));
+      object_of_.push_back(row - first);
+      ++begin[row - first + 1];
+    }
+  });
+  for (int64_t object = 0; object < objects; ++object) {
+    begin[object + 1] += begin[object];
+  }
+  keys.resize(found_.size());
+  next_.assign(begin.begin(), begin.end() - 1);
+  for (size_t i = 0; i < found_.size(); ++i) {
+    keys[next_[object_of_[i]]++] = found_[i];
+  }
+}
+
+void split_image(const SplitParams& p, int64_t image, SplitScratch& scratch) {
+  const int64_t anchors = p.candidates.anchor_count;
+  // From here on all that is known of the matches is in the buckets: they may be overwritten.
+  scratch.buckets.fill(p.candidates, image);
+  const int64_t* in = p.candidates.matched + image * anchors;
+  int64_t* out = p.matched + image * anchors;
+  for (int64_t i = 0; i < anchors; ++i) {
+    out[i] = unclaimed(in[i]);
+  }
+  for_each_object(p.candidates, image, scratch.buckets, [&](int64_t row, uint64_t* keys, int64_t count) {
+    split_object(p, image, row, keys, count, scratch.fit);
+  });
+}
+
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {

@@ -142,22 +142,6 @@ __global__ void statistics_kernel(const __grid_constant__ StatisticsParams p) {
 
 unsigned blocks_for(int64_t items) { return grid_for(items, 1); }
 
-SplitTensors split_candidates(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets, int64_t num_objects,
-                              std::vector<int64_t> level_sizes, int64_t topk, bool tied, int64_t max_iter, double tol,
-                              double reg_covar, std::string split, bool keep_single, bool keep_without_component0,
-                              bool prefix) {
-  const SplitCall call = split_contract(cost, matched, gt_offsets, num_objects, level_sizes, topk, tied, max_iter, tol,
-                                        reg_covar, split, keep_single, keep_without_component0, prefix,
-                                        /*samples_in_place=*/kSamples);
-  const SplitParams& p = call.params;
-  const int64_t anchors = p.candidates.images * p.candidates.anchor_count;
-  if (num_objects > 0 || anchors > 0) {
-    const CudaScope scope(cost);
-    launch(split_kernel, std::max(blocks_for(num_objects), grid_for(anchors, kBlock)), kBlock, 0, scope.stream(), p);
-  }
-  return call.outputs();
-}
-
 std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& costs, const Tensor& matched, const Tensor& gt_offsets,
                                                    int64_t num_objects, std::vector<int64_t> level_sizes) {
   const StatisticsCall call = statistics_contract(costs, matched, gt_offsets, num_objects, level_sizes);
@@ -170,9 +154,26 @@ std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& costs, const Te
 }
 
 }  // namespace
+
+SplitTensors split_candidates_cuda(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
+                                   int64_t num_objects, std::vector<int64_t> level_sizes, int64_t topk, bool tied,
+                                   int64_t max_iter, double tol, double reg_covar, std::string split, bool keep_single,
+                                   bool keep_without_component0, bool prefix) {
+  const SplitCall call = split_contract(cost, matched, gt_offsets, num_objects, level_sizes, topk, tied, max_iter, tol,
+                                        reg_covar, split, keep_single, keep_without_component0, prefix,
+                                        /*samples_in_place=*/kSamples);
+  const SplitParams& p = call.params;
+  const int64_t anchors = p.candidates.images * p.candidates.anchor_count;
+  if (num_objects > 0 || anchors > 0) {
+    const CudaScope scope(cost);
+    launch(split_kernel, std::max(blocks_for(num_objects), grid_for(anchors, kBlock)), kBlock, 0, scope.stream(), p);
+  }
+  return call.outputs();
+}
+
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
-  m.impl("split_candidates", TORCH_BOX(&colad::split_candidates));
+  m.impl("split_candidates", TORCH_BOX(&colad::split_candidates_cuda));
   m.impl("cost_statistics", TORCH_BOX(&colad::cost_statistics));
 }

@@ -93,4 +93,9 @@ COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t i) {
                   Box<float>{gt_at(0), gt_at(1), gt_at(2), gt_at(3)}, p.options);
 }
 
+// The operator on CUDA.
+Tensor assign_cost_cuda(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& gt_boxes,
+                        const Tensor& gt_labels, const Tensor& matched, double alpha, double gamma,
+                        std::string box_cost, double box_weight, bool probs);
+
 }  // namespace colad

@@ -8,16 +8,17 @@
 #include <type_traits>
 
 #include "common/cpu_capability.h"
+#include "ops/matching/matched_anchors.h"
 
 namespace colad {
 namespace {
 
 constexpr int64_t kAnchorsAThread = 1 << 14;  // with one in ten matched, about 100 us of work
-constexpr int64_t kTile = 16;                 // anchors looked at together: most of them are not matched
 constexpr int64_t kGroup = 64;
-constexpr int64_t kWidth = 16;   // groups are computed in whole vectors of the widest kind
+constexpr int64_t kWidth = 16;  // groups are computed in whole vectors of the widest kind
 constexpr int64_t kLineBytes = 64;
-constexpr int64_t kClasses = 4;  // gathered together: enough reads under way to hide that each is far from the last
+constexpr int64_t kClasses = 2;  // read before their losses are computed
+constexpr int64_t kAhead = 8;    // classes: each lies far from the last, so its cache lines are asked for in time
 
 // Candidates on one level of one image, ascending.
 struct Group {
@@ -38,21 +39,22 @@ struct ClassSums {
 enum class ClassCost { logits_gamma_2, logits, probabilities };
 
 template <ClassCost kKind>
-void add_losses(ClassSums& sums, int32_t first_class, int32_t classes, int64_t padded, FocalOptions<float> options) {
-  if constexpr (kKind == ClassCost::logits_gamma_2) {
-    options.gamma = 2.0f;
-  }
-  vectorised([=, &sums] {
-    for (int64_t first = 0; first < padded; first += kWidth) {
-      for (int32_t c = 0; c < classes; ++c) {
-        const float* prediction = sums.prediction[c] + first;
-        const int32_t* label = sums.label + first;
-        float* sum = sums.sum + first;
-        for (int64_t i = 0; i < kWidth; ++i) {
-          const bool target = label[i] == first_class + c;
-          sum[i] += kKind == ClassCost::probabilities ? focal_loss_of_probability(prediction[i], target, options)
-                                                      : focal_loss(prediction[i], target, options);
-        }
+void add_losses(ClassSums& sums, int32_t first_class, int32_t classes, int64_t padded,
+                const FocalOptions<float>& focal) {
+  vectorised_fused([=, &sums] {
+    FocalOptions<float> options = focal;
+    if constexpr (kKind == ClassCost::logits_gamma_2) {
+      options.gamma = 2.0f;
+    }
+    for (int32_t c = 0; c < classes; ++c) {
+      const float* prediction = sums.prediction[c];
+      const int32_t* label = sums.label;
+      float* sum = sums.sum;
+#pragma GCC ivdep
+      for (int64_t i = 0; i < padded; ++i) {
+        const bool target = label[i] == first_class + c;
+        sum[i] += kKind == ClassCost::probabilities ? focal_loss_of_probability(prediction[i], target, options)
+                                                    : focal_loss(prediction[i], target, options);
       }
     }
   });
@@ -79,14 +81,15 @@ void write_class_costs(const AssignCostParams& p, const Group& group, float* cos
     }
     last = own;
   }
+  const int64_t stride = group.logits.stride_channel;
   for (int64_t first = 0; first < p.classes; first += kClasses) {
     const int64_t classes = std::min(kClasses, p.classes - first);
-    for (int64_t c = 0; c < std::min(kClasses, p.classes - first - classes); ++c) {
-      for (int64_t i = 0; i < lines; ++i) {
-        __builtin_prefetch(plane + (classes + c) * group.logits.stride_channel + line[i]);
+    for (int64_t c = 0; c < classes; ++c, plane += stride) {
+      if (first + c + kAhead < p.classes) {
+        for (int64_t i = 0; i < lines; ++i) {
+          __builtin_prefetch(plane + kAhead * stride + line[i]);
+        }
       }
-    }
-    for (int64_t c = 0; c < classes; ++c, plane += group.logits.stride_channel) {
       for (int64_t i = 0; i < padded; ++i) {
         sums.prediction[c][i] = static_cast<float>(plane[start[i]]);
       }
@@ -101,11 +104,12 @@ struct Corners {
   float box[4][kGroup], gt[4][kGroup];
 };
 
+template <typename T>
 void read_corners(const AssignCostParams& p, const Group& group, Corners& corners) {
   for (int64_t i = 0; i < group.count; ++i) {
     const ChannelRow corner = channel_row(p.boxes, group.image, group.anchor[i]);
     for (int64_t k = 0; k < 4; ++k) {
-      corners.box[k][i] = load_float(corner.data, corner.start + k * corner.stride, p.boxes.dtype);
+      corners.box[k][i] = static_cast<float>(static_cast<const T*>(corner.data)[corner.start + k * corner.stride]);
       corners.gt[k][i] = load_float(p.gt_boxes, 4 * group.row[i] + k, p.gt_dtype);
     }
   }
@@ -113,7 +117,7 @@ void read_corners(const AssignCostParams& p, const Group& group, Corners& corner
 
 void add_box_costs(const AssignCostParams& p, const Group& group, float* cost) {
   Corners corners;
-  read_corners(p, group, corners);
+  COLAD_DISPATCH_FLOATING(p.boxes.dtype, read_corners<scalar_t>(p, group, corners));
   with_constant(p.options.box_cost, [&](auto mode) {
     vectorised([=, &corners, options = p.options, count = group.count]() mutable {
       options.box_cost = decltype(mode)::value;
@@ -148,26 +152,14 @@ void write_costs_as(const AssignCostParams& p, int64_t image, int64_t begin, int
     group.count = 0;
     const int64_t first = std::max(begin, group.logits.first_anchor);
     const int64_t last = l + 1 < p.logits.count ? std::min(end, p.logits.level[l + 1].first_anchor) : end;
-    for (int64_t tile = first; tile < last; tile += kTile) {
-      const int64_t stop = std::min(tile + kTile, last);
-      int64_t all = -1;
-      for (int64_t anchor = tile; anchor < stop; ++anchor) {
-        all &= matched[anchor];
+    for_each_matched(matched, first, last, [&](int64_t anchor, int64_t row) {
+      group.anchor[group.count] = anchor;
+      group.row[group.count] = row;
+      if (++group.count == kGroup) {
+        write_group<T, kKind>(p, group);
+        group.count = 0;
       }
-      if (all < 0) {  // as every row of theirs
-        continue;
-      }
-      for (int64_t anchor = tile; anchor < stop; ++anchor) {
-        if (matched[anchor] >= 0) {
-          group.anchor[group.count] = anchor;
-          group.row[group.count] = matched[anchor];
-          if (++group.count == kGroup) {
-            write_group<T, kKind>(p, group);
-            group.count = 0;
-          }
-        }
-      }
-    }
+    });
     if (group.count > 0) {
       write_group<T, kKind>(p, group);
     }
@@ -175,14 +167,19 @@ void write_costs_as(const AssignCostParams& p, int64_t image, int64_t begin, int
 }
 
 // On the CPU what only the data can tell is checked before anything is computed.
-void check_data(const AssignCostParams& p) {
-  for (int64_t row = 0; row < p.objects; ++row) {
-    check(p.gt_labels[row] >= 0 && p.gt_labels[row] < p.classes, "gt_labels should be in 0..", p.classes - 1, ", got ",
-          p.gt_labels[row], " at row ", row);
+void check_matched(const AssignCostParams& p) {
+  const int64_t* matched = p.matched;
+  int64_t least = kIgnored, most = -1;
+  for (int64_t i = 0; i < p.images * p.anchor_count; ++i) {
+    least = std::min(least, matched[i]);
+    most = std::max(most, matched[i]);
+  }
+  if (least >= kIgnored && most < p.objects) {
+    return;
   }
   for (int64_t i = 0; i < p.images * p.anchor_count; ++i) {
-    check(p.matched[i] >= kIgnored && p.matched[i] < p.objects, "matched should be in -2..", p.objects - 1, ", got ",
-          p.matched[i], " at image ", i / p.anchor_count, ", anchor ", i % p.anchor_count);
+    check(matched[i] >= kIgnored && matched[i] < p.objects, "matched should be in -2..", p.objects - 1, ", got ",
+          matched[i], " at image ", i / p.anchor_count, ", anchor ", i % p.anchor_count);
   }
 }
 
@@ -192,7 +189,8 @@ Tensor assign_cost_cpu(std::vector<Tensor> logits, std::vector<Tensor> boxes, co
   const AssignCostCall call =
       assign_cost_contract(logits, boxes, gt_boxes, gt_labels, matched, alpha, gamma, box_cost, box_weight, probs);
   const AssignCostParams& p = call.params;
-  check_data(p);
+  check_labels_exist(p);
+  check_matched(p);
   torch::stable::parallel_for(0, p.images * p.anchor_count, kAnchorsAThread, [&](int64_t begin, int64_t end) {
     while (begin < end) {
       const int64_t image = begin / p.anchor_count, first = image * p.anchor_count;
@@ -205,6 +203,13 @@ Tensor assign_cost_cpu(std::vector<Tensor> logits, std::vector<Tensor> boxes, co
 }
 
 }  // namespace
+
+void check_labels_exist(const AssignCostParams& p) {
+  for (int64_t row = 0; row < p.objects; ++row) {
+    check(p.gt_labels[row] >= 0 && p.gt_labels[row] < p.classes, "gt_labels should be in 0..", p.classes - 1, ", got ",
+          p.gt_labels[row], " at row ", row);
+  }
+}
 
 void write_costs(const AssignCostParams& p, int64_t image, int64_t begin, int64_t end) {
   const auto run = [&](auto kind) {

@@ -67,6 +67,8 @@ __global__ void assign_cost_kernel(const __grid_constant__ AssignCostParams p) {
   }
 }
 
+}  // namespace
+
 Tensor assign_cost_cuda(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& gt_boxes,
                         const Tensor& gt_labels, const Tensor& matched, double alpha, double gamma,
                         std::string box_cost, double box_weight, bool probs) {
@@ -82,7 +84,6 @@ Tensor assign_cost_cuda(std::vector<Tensor> logits, std::vector<Tensor> boxes, c
   return call.cost;
 }
 
-}  // namespace
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("assign_cost", TORCH_BOX(&colad::assign_cost_cuda)); }

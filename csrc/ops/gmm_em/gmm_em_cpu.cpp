@@ -29,15 +29,11 @@ void fit_segment(const GmmEmParams& p, int64_t g, FitBuffer& buffer) {
   }
   const EmResult fit = fit_mixture(buffer, p.options);
   write_fit(p, g, fit);
-  const MixtureTerms terms = mixture_terms(fit.mixture);
-  double* const responsibility = p.responsibility + start;
-  double* const log_likelihood = p.log_likelihood + start;
-  int64_t* const labels = p.labels + start;
+  score_fit(buffer, fit.mixture);
   for (int64_t i = 0; i < count; ++i) {
-    const ValueScore score = score_value(value[i], terms);
-    responsibility[i] = score.responsibility[0];
-    log_likelihood[i] = score.log_likelihood;
-    labels[i] = score.label;
+    p.responsibility[start + i] = buffer.responsibility(0)[i];
+    p.log_likelihood[start + i] = buffer.log_likelihood()[i];
+    p.labels[start + i] = static_cast<int64_t>(buffer.label()[i]);
   }
 }
 

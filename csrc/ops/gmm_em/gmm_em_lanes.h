@@ -14,14 +14,14 @@ COLAD_HD double sum_of_lanes(const double (&lane)[kLanes]) {
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-// The values of one fit and their responsibilities, in whole eights; grows to the longest fit it has seen.
+// The values of one fit and what is computed of each, in whole eights; grows to the longest fit it has seen.
 class FitBuffer {
  public:
   void resize(int64_t count) {
     count_ = count;
     padded_ = (count + kLanes - 1) / kLanes * kLanes;
-    if (static_cast<int64_t>(storage_.size()) < 3 * padded_) {
-      storage_.resize(3 * padded_);
+    if (static_cast<int64_t>(storage_.size()) < 5 * padded_) {
+      storage_.resize(5 * padded_);
     }
   }
 
@@ -29,6 +29,9 @@ class FitBuffer {
   int64_t padded() const { return padded_; }
   double* value() { return storage_.data(); }
   double* responsibility(int k) { return storage_.data() + (k + 1) * padded_; }
+  // Of the finished fit, see score_fit; labels are 0 and 1.
+  double* log_likelihood() { return storage_.data() + 3 * padded_; }
+  double* label() { return storage_.data() + 4 * padded_; }
 
  private:
   int64_t count_ = 0, padded_ = 0;
@@ -100,6 +103,22 @@ inline EmResult fit_mixture(FitBuffer& buffer, const EmOptions& options) {
     fit.converged = rule.stop(sums.log_likelihood / static_cast<double>(count), options.tol);
   }
   return fit;
+}
+
+// Responsibilities, log-likelihoods and labels of the values by the mixture that was fitted to them.
+inline void score_fit(FitBuffer& buffer, const Mixture& mixture) {
+  const MixtureTerms terms = mixture_terms(mixture);
+  const int64_t padded = buffer.padded();
+  const double* const value = buffer.value();
+  double* const first = buffer.responsibility(0);
+  double* const log_likelihood = buffer.log_likelihood();
+  double* const label = buffer.label();
+  for (int64_t i = 0; i < padded; ++i) {
+    const ValueScore score = score_value(value[i], terms);
+    first[i] = score.responsibility[0];
+    log_likelihood[i] = score.log_likelihood;
+    label[i] = score.label;
+  }
 }
 
 }  // namespace colad

@@ -36,11 +36,12 @@ inline LowQuality low_quality_mode(std::string_view mode) {
   fail("low_quality should be all, own or none, got ", mode);
 }
 
+// `with_iou`: whether there is an output for the IoU.
 inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                 const std::optional<Tensor>& valid, const std::optional<Tensor>& ignore_boxes,
                                 const std::optional<Tensor>& ignore_offsets, double iou_threshold,
                                 std::string_view low_quality, double ignore_iof, bool claim_zero_overlap,
-                                bool inclusive_corners) {
+                                bool inclusive_corners, bool with_iou = true) {
   check_shape(anchors, "anchors", {-1, 4}, "(A, 4)");
   check_floating(anchors, "anchors");
   check_shape(gt_boxes, "gt_boxes", {-1, 4}, "(G, 4)");
@@ -84,7 +85,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
                  as_boxes(gt_boxes),
                  as_contiguous(gt_offsets),
                  new_tensor(anchors, {p.images, p.anchor_count}, ScalarType::Long),
-                 new_tensor(anchors, {p.images, p.anchor_count}),
+                 new_tensor(anchors, {with_iou ? p.images : 0, p.anchor_count}),
                  new_tensor(anchors, {p.objects}, dtype == ScalarType::Double ? dtype : ScalarType::Float),
                  as_contiguous(valid),
                  as_boxes(ignore_boxes),
@@ -137,5 +138,12 @@ template <typename C>
 COLAD_HD C match_iou(const MatchBox<C>& gt, const MatchBox<C>& anchor) {
   return iou_of(gt.box, gt.area, anchor.box, anchor.area);
 }
+
+// The operator on CUDA.
+std::tuple<Tensor, Tensor> match_anchors_cuda(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
+                                              std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
+                                              std::optional<Tensor> ignore_offsets, double iou_threshold,
+                                              std::string low_quality, double ignore_iof, bool claim_zero_overlap,
+                                              bool inclusive_corners);
 
 }  // namespace colad

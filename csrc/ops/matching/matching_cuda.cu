@@ -164,11 +164,13 @@ __global__ void second_pass_kernel(const __grid_constant__ MatchParams p) {
   }
 }
 
-std::tuple<Tensor, Tensor> match_anchors(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
-                                         std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
-                                         std::optional<Tensor> ignore_offsets, double iou_threshold,
-                                         std::string low_quality, double ignore_iof, bool claim_zero_overlap,
-                                         bool inclusive_corners) {
+}  // namespace
+
+std::tuple<Tensor, Tensor> match_anchors_cuda(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
+                                              std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
+                                              std::optional<Tensor> ignore_offsets, double iou_threshold,
+                                              std::string low_quality, double ignore_iof, bool claim_zero_overlap,
+                                              bool inclusive_corners) {
   MatchCall call = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, iou_threshold,
                                   low_quality, ignore_iof, claim_zero_overlap, inclusive_corners);
   const MatchParams& p = call.params;
@@ -185,7 +187,6 @@ std::tuple<Tensor, Tensor> match_anchors(const Tensor& anchors, const Tensor& gt
   return {call.matched, call.iou};
 }
 
-}  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("match_anchors", TORCH_BOX(&colad::match_anchors)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("match_anchors", TORCH_BOX(&colad::match_anchors_cuda)); }

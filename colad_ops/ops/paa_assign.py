@@ -1,0 +1,143 @@
+"""The whole assignment: matching, cost, per-level top-k, mixture, positives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from colad_ops import debug
+from colad_ops.assignment import Assignment
+from colad_ops.config import AssignConfig
+from colad_ops.devices import check_same_device
+from colad_ops.ops.assign import split_candidates_reference, split_fakes, split_options
+from colad_ops.ops.assign_cost import Levels, as_levels, assign_cost_reference
+from colad_ops.ops.matching import match_anchors_reference
+
+
+def paa_assign(
+    logits: Levels,
+    boxes: Levels,
+    anchors: Tensor,
+    level_sizes: Sequence[int],
+    gt_boxes: Tensor,
+    gt_labels: Tensor,
+    gt_offsets: Tensor,
+    config: AssignConfig = AssignConfig(),
+    *,
+    valid: Tensor | None = None,
+    ignore_boxes: Tensor | None = None,
+    ignore_offsets: Tensor | None = None,
+    probs: bool = False,
+) -> Assignment:
+    """Probabilistic anchor assignment (Kim and Lee, ECCV 2020; LAD paper, section 3.1) of a whole batch, without a host
+    sync.
+
+    For LAD the predictions passed in are the teacher's. Steps: :func:`colad_ops.match_anchors`;
+    :func:`colad_ops.assign_cost`; per object and level the ``config.topk`` cheapest; one mixture over an object's
+    candidates (:func:`colad_ops.gmm_em`); the split of ``config.split``. An object with one candidate keeps it, one
+    without a component-0 candidate keeps all (see :class:`AssignConfig` for other codes' choices): an object that has a
+    candidate has a positive.
+
+    Args:
+        logits: ``(B, A, C)`` or a list of per-level views ``(B, A_l, C)``, as in :func:`colad_ops.assign_cost`.
+        boxes: ``(B, A, 4)`` decoded predictions, xyxy pixels, or per-level views.
+        anchors: ``(A, 4)`` xyxy pixels, level by level; dtype of ``gt_boxes``.
+        level_sizes: anchors of each level, summing to A; at most 16 levels.
+        gt_boxes, gt_labels, gt_offsets: ``(G, 4)`` xyxy pixels, ``(G,)`` int64, ``(B + 1,)`` int64
+            (:func:`colad_ops.ragged`).
+        valid: ``(A,)`` or ``(B, A)`` bool: anchors that take part; the others are background.
+        ignore_boxes, ignore_offsets: ``(I, 4)``, ``(B + 1,)``: crowd regions.
+        probs: ``logits`` holds probabilities.
+
+    Returns:
+        :class:`Assignment`. A candidate whose cost is NaN or infinite is none.
+
+    Raises:
+        RuntimeError: wrong shape, dtype, device; on the CPU (on CUDA with :func:`colad_ops.set_debug`) a label or
+        offset out of range.
+    """
+    logits, boxes = as_levels(logits), as_levels(boxes)
+    ignore_boxes = None if ignore_boxes is None else ignore_boxes.detach()
+    positives, *rest = torch.ops.colad.paa_assign(
+        [x.detach() for x in logits],
+        [x.detach() for x in boxes],
+        anchors.detach(),
+        gt_boxes.detach(),
+        gt_labels,
+        gt_offsets,
+        valid,
+        ignore_boxes,
+        ignore_offsets,
+        level_sizes,
+        config.iou_threshold,
+        config.low_quality,
+        config.ignore_iof,
+        config.claim_zero_overlap,
+        config.inclusive_corners,
+        config.alpha,
+        config.gamma,
+        config.box_cost,
+        config.box_weight,
+        probs,
+        *split_options(config),
+    )
+    if debug.checks_data(anchors):
+        debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
+        if ignore_boxes is not None:
+            debug.check_offsets("ignore_offsets", ignore_offsets, ignore_boxes.shape[0])
+        debug.check_range("gt_labels", gt_labels, 0, logits[0].shape[-1] - 1)
+    return Assignment(positives, *rest, gt_boxes, gt_labels)
+
+
+@torch.library.register_fake("colad::paa_assign")
+def _(
+    logits,
+    boxes,
+    anchors,
+    gt_boxes,
+    gt_labels,
+    gt_offsets,
+    valid,
+    ignore_boxes,
+    ignore_offsets,
+    *options,
+):
+    check_same_device(
+        anchors=anchors,
+        logits=logits,
+        boxes=boxes,
+        gt_boxes=gt_boxes,
+        gt_labels=gt_labels,
+        gt_offsets=gt_offsets,
+        valid=valid,
+        ignore_boxes=ignore_boxes,
+        ignore_offsets=ignore_offsets,
+    )
+    shape = (gt_offsets.shape[0] - 1, anchors.shape[0])
+    matched, cost = anchors.new_empty(shape, dtype=torch.int64), anchors.new_empty(shape, dtype=torch.float32)
+    return matched, cost, *split_fakes(cost, gt_boxes.shape[0])
+
+
+def paa_assign_reference(
+    logits: Levels,
+    boxes: Levels,
+    anchors: Tensor,
+    level_sizes: Sequence[int],
+    gt_boxes: Tensor,
+    gt_labels: Tensor,
+    gt_offsets: Tensor,
+    config: AssignConfig = AssignConfig(),
+    *,
+    valid: Tensor | None = None,
+    ignore_boxes: Tensor | None = None,
+    ignore_offsets: Tensor | None = None,
+    probs: bool = False,
+) -> Assignment:
+    """The twin of :func:`paa_assign`."""
+    ignore = {"ignore_boxes": ignore_boxes, "ignore_offsets": ignore_offsets}
+    options = config.matching_options()
+    matched = match_anchors_reference(anchors, gt_boxes, gt_offsets, valid=valid, **ignore, **options).matched
+    cost = assign_cost_reference(logits, boxes, gt_boxes, gt_labels, matched, probs=probs, **config.cost_options())
+    return split_candidates_reference(cost, matched, level_sizes, gt_boxes, gt_labels, gt_offsets, config)

@@ -1,0 +1,31 @@
+// The anchors of an image that are matched to an object: most are not, and are passed over some at a time.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace colad {
+
+constexpr int64_t kAnchorsAtOnce = 16;
+
+// Calls visit(anchor, row) for the anchors begin..end, in order, whose row in `matched` is not negative.
+template <typename Visit>
+void for_each_matched(const int64_t* matched, int64_t begin, int64_t end, Visit visit) {
+  for (int64_t first = begin; first < end; first += kAnchorsAtOnce) {
+    const int64_t stop = std::min(first + kAnchorsAtOnce, end);
+    int64_t all = -1;
+    for (int64_t anchor = first; anchor < stop; ++anchor) {
+      all &= matched[anchor];
+    }
+    if (all < 0) {  // so are all of them: the sign bits are set in every one
+      continue;
+    }
+    for (int64_t anchor = first; anchor < stop; ++anchor) {
+      if (matched[anchor] >= 0) {
+        visit(anchor, matched[anchor]);
+      }
+    }
+  }
+}
+
+}  // namespace colad

@@ -1,0 +1,18 @@
+// The whole assignment as one operator: match_anchors, assign_cost, split_candidates. Its arguments are theirs.
+#pragma once
+
+#include "ops/assign/assign.h"
+#include "ops/assign_cost/assign_cost.h"
+#include "ops/matching/matching.h"
+
+namespace colad {
+
+// matched (positives), cost, num_pos, mean, std, weights, means, variances.
+using PaaAssignTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
+
+inline PaaAssignTensors with_cost(const SplitTensors& split, const Tensor& cost) {
+  const auto& [matched, num_pos, mean, std, weights, means, variances] = split;
+  return {matched, cost, num_pos, mean, std, weights, means, variances};
+}
+
+}  // namespace colad
