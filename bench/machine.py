@@ -49,7 +49,7 @@ class Machine:
     @property
     def folder(self) -> str:
         """The name as a folder's."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "unknown"
+        return folder_of(self.name)
 
     def floor(self, bytes: float, flops: float = 0.0, double_flops: float = 0.0) -> Floor:
         """Of work that moves ``bytes`` from and to memory and computes so much in float32 and float64: the longer of
@@ -60,6 +60,10 @@ class Machine:
             precision = " in float64" if double_flops else ""
             words += f"; {(flops + double_flops) / 1e6:.3g} Mflop{precision} = {1e3 * computing:.3g} ms"
         return Floor(max(moving, computing), words)
+
+
+def folder_of(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unknown"
 
 
 def measure_machine(device: torch.device, threads: int) -> Machine:
