@@ -41,6 +41,9 @@ def load_library() -> ctypes.CDLL:
 _loaded = load_library()
 _loaded.colad_build_info.restype = ctypes.c_char_p
 _loaded.colad_cpu_capability.restype = ctypes.c_char_p
+CPU_CAPABILITY: str = _loaded.colad_cpu_capability().decode()
+if CPU_CAPABILITY not in ("baseline", "avx2", "avx512"):
+    raise ImportError(CPU_CAPABILITY)
 
 
 def build_info() -> dict[str, Any]:
@@ -50,11 +53,11 @@ def build_info() -> dict[str, Any]:
         ``version``, ``commit`` (git, or "unknown"), ``compiler``, ``cuda`` (version of nvcc, or None when built without
         CUDA), ``cuda_archs`` (list, e.g. ``["80", "90", "120", "ptx120"]``), ``torch_target`` (the oldest torch it
         runs with) and ``cpu_capability``: ``"avx512"``, ``"avx2"`` or ``"baseline"``, whichever this CPU has, or the
-        lower one that the environment variable ``COLAD_CPU_CAPABILITY`` names (None when it names nothing that can
-        be: then operators raise RuntimeError).
+        lower one that the environment variable ``COLAD_CPU_CAPABILITY`` names. (Importing raises ImportError where that
+        names another, or one that this CPU does not have.)
     """
     info = json.loads(_loaded.colad_build_info())
     info["cuda"] = info["cuda"] or None
     info["cuda_archs"] = info["cuda_archs"].split()
-    info["cpu_capability"] = _loaded.colad_cpu_capability().decode() or None
+    info["cpu_capability"] = CPU_CAPABILITY
     return info

@@ -62,11 +62,14 @@ CpuCapability cpu_capability() {
 
 }  // namespace colad
 
-// For colad_ops.build_info(), by ctypes: no exception may leave it.
+// For colad_ops, by ctypes, through which no exception may go: the name, or what is wrong with the variable.
 extern "C" __attribute__((visibility("default"))) const char* colad_cpu_capability() {
-  try {
-    return colad::name_of(colad::cpu_capability());
-  } catch (const std::exception&) {
-    return "";
-  }
+  static const std::string name_or_error = [] {
+    try {
+      return std::string(colad::name_of(colad::cpu_capability()));
+    } catch (const std::exception& error) {
+      return std::string(error.what());
+    }
+  }();
+  return name_or_error.c_str();
 }
