@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_batchedtensor, is_legacy_batchedtensor
 
 REDUCTIONS = ("none", "sum", "mean")
 
@@ -96,18 +95,23 @@ def saved_gradient(ctx, grad: Tensor) -> Tensor | None:
     gradient, ctx.gradient = ctx.gradient, None
     if gradient is None or torch.is_grad_enabled():  # twice, or to be differentiated
         return None
-    if not has_value(grad):
+    found, expected = value_of(grad), 1.0 if ctx.expected is None else value_of(ctx.expected)
+    if found is None or expected is None:
         return gradient * (grad if ctx.expected is None else grad / ctx.expected)
-    found, expected = grad.item(), 1.0 if ctx.expected is None else ctx.expected.item()
     if found == expected:
         return gradient
     # A gradient of 0 is computed, as it is 0 also where the saved one is NaN.
     return gradient * (found / expected) if found and expected else None
 
 
-def has_value(tensor: Tensor) -> bool:
-    """Whether ``item()`` can be asked for: not where a graph is recorded, nor of many gradients at once."""
-    return type(tensor) is Tensor and not (is_batchedtensor(tensor) or is_legacy_batchedtensor(tensor))
+def value_of(scalar: Tensor) -> float | None:
+    """None where it has no one value: while a graph is recorded, and of many gradients at once (``vmap``)."""
+    if type(scalar) is not Tensor:
+        return None
+    try:
+        return scalar.item()
+    except RuntimeError:
+        return None
 
 
 def loss_fake(logits: Tensor, sum: bool) -> Tensor:
