@@ -8,9 +8,9 @@
 
 namespace colad {
 
-constexpr int64_t kLanes = 8;
+constexpr int64_t kFitLanes = 8;
 
-COLAD_HD double sum_of_lanes(const double (&lane)[kLanes]) {
+COLAD_HD double sum_of_lanes(const double (&lane)[kFitLanes]) {
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
@@ -19,7 +19,7 @@ class FitBuffer {
  public:
   void resize(int64_t count) {
     count_ = count;
-    padded_ = (count + kLanes - 1) / kLanes * kLanes;
+    padded_ = (count + kFitLanes - 1) / kFitLanes * kFitLanes;
     if (static_cast<int64_t>(storage_.size()) < 5 * padded_) {
       storage_.resize(5 * padded_);
     }
@@ -50,17 +50,17 @@ inline EmResult fit_mixture(FitBuffer& buffer, const EmOptions& options) {
   for (int64_t i = count; i < padded; ++i) {
     value[i] = value[0];
   }
-  double smallest[kLanes], largest[kLanes];
-  for (int64_t j = 0; j < kLanes; ++j) {
+  double smallest[kFitLanes], largest[kFitLanes];
+  for (int64_t j = 0; j < kFitLanes; ++j) {
     smallest[j] = largest[j] = value[j];
   }
-  for (int64_t i = kLanes; i < padded; i += kLanes) {
-    for (int64_t j = 0; j < kLanes; ++j) {
+  for (int64_t i = kFitLanes; i < padded; i += kFitLanes) {
+    for (int64_t j = 0; j < kFitLanes; ++j) {
       smallest[j] = minimum(smallest[j], value[i + j]);
       largest[j] = maximum(largest[j], value[i + j]);
     }
   }
-  for (int64_t j = 1; j < kLanes; ++j) {
+  for (int64_t j = 1; j < kFitLanes; ++j) {
     smallest[0] = minimum(smallest[0], smallest[j]);
     largest[0] = maximum(largest[0], largest[j]);
   }
@@ -69,10 +69,10 @@ inline EmResult fit_mixture(FitBuffer& buffer, const EmOptions& options) {
   while (fit.n_iter < options.max_iter && !fit.converged) {
     ++fit.n_iter;
     const MixtureTerms terms = mixture_terms(fit.mixture);
-    double mass0[kLanes] = {}, mass1[kLanes] = {}, weighted0[kLanes] = {}, weighted1[kLanes] = {};
-    double log_likelihood[kLanes] = {};
-    for (int64_t i = 0; i < padded; i += kLanes) {
-      for (int64_t j = 0; j < kLanes; ++j) {
+    double mass0[kFitLanes] = {}, mass1[kFitLanes] = {}, weighted0[kFitLanes] = {}, weighted1[kFitLanes] = {};
+    double log_likelihood[kFitLanes] = {};
+    for (int64_t i = 0; i < padded; i += kFitLanes) {
+      for (int64_t j = 0; j < kFitLanes; ++j) {
         const double x = value[i + j];
         const ValueScore score = score_value(x, terms);
         const bool padding = i + j >= count;
@@ -90,10 +90,10 @@ inline EmResult fit_mixture(FitBuffer& buffer, const EmOptions& options) {
                   {sum_of_lanes(weighted0), sum_of_lanes(weighted1)},
                   sum_of_lanes(log_likelihood)};
     update_weights_and_means(fit.mixture, sums);
-    double scatter0[kLanes] = {}, scatter1[kLanes] = {};
+    double scatter0[kFitLanes] = {}, scatter1[kFitLanes] = {};
     const double mean0 = fit.mixture.mean[0], mean1 = fit.mixture.mean[1];
-    for (int64_t i = 0; i < padded; i += kLanes) {
-      for (int64_t j = 0; j < kLanes; ++j) {
+    for (int64_t i = 0; i < padded; i += kFitLanes) {
+      for (int64_t j = 0; j < kFitLanes; ++j) {
         scatter0[j] += first[i + j] * centred_square(value[i + j], mean0);
         scatter1[j] += second[i + j] * centred_square(value[i + j], mean1);
       }
