@@ -128,16 +128,32 @@ def mixtures() -> Results:
         yield colad_ops.gmm_em(padded, counts=torch.arange(70) % 31, covariance=covariance)
 
 
+CONFIGS = (
+    AssignConfig(),
+    AssignConfig.mmdet(),
+    AssignConfig.official_lad(),
+    AssignConfig.official_colad(),
+    AssignConfig.kkhoot(),
+    AssignConfig(split="posterior", covariance="tied", topk=3),
+    AssignConfig(split="band", gamma=1.5, topk=20),
+)
+
+
+def split() -> Results:
+    """From given costs: what follows them in an assignment."""
+    scene = make_scene([7, 0, 1, 13], size=200, seed=7)
+    objects = scene.gt_boxes, scene.gt_labels, scene.gt_offsets
+    matched = colad_ops.match_anchors(scene.anchors, scene.gt_boxes, scene.gt_offsets).matched
+    costs = torch.rand(2, *matched.shape, generator=torch.Generator().manual_seed(8)) * 2
+    for cost, config in itertools.product((*costs, with_odd_values(costs[0]), strided(costs[1])), CONFIGS):
+        yield colad_ops.split_candidates(cost, matched, scene.level_sizes, *objects, config)
+        yield colad_ops.cost_statistics(cost, matched, scene.gt_offsets, len(scene.gt_boxes), scene.level_sizes)
+    yield torch.ops.colad.indicator_means(costs[:, 0, :21].double(), scene.gt_offsets)
+    teacher = torch.arange(21)[:, None].expand(21, len(scene.level_sizes)) % 2
+    yield torch.ops.colad.select_costs(costs, matched, teacher, scene.level_sizes)
+
+
 def assignment() -> Results:
-    presets = [
-        AssignConfig(),
-        AssignConfig.mmdet(),
-        AssignConfig.official_lad(),
-        AssignConfig.official_colad(),
-        AssignConfig.kkhoot(),
-        AssignConfig(split="posterior", covariance="tied", topk=3),
-        AssignConfig(split="band", gamma=1.5, topk=20),
-    ]
     indicators = [("std_mean", g) for g in ("iteration", "image", "object", "object_level")]
     indicators += [("fisher", g) for g in ("iteration", "image", "object")]
     for dtype, odd in itertools.product(DTYPES, (False, True)):
@@ -147,7 +163,7 @@ def assignment() -> Results:
         predictions = [(s.logits.to(dtype), s.boxes.to(dtype)) for s in scenes]
         if odd:
             predictions = [tuple(with_odd_values(x, every=211) for x in pair) for pair in predictions]
-        for config in presets:
+        for config in CONFIGS:
             result = colad_ops.paa_assign(*predictions[0], *rest, config)
             yield result, result.fisher
             yield colad_ops.paa_assign(*map(strided, predictions[0]), *rest, config)
@@ -201,7 +217,7 @@ def after_the_network() -> Results:
 
 
 EXACT = (iou, matching, after_the_network)
-FUSED = (cost, mixtures, assignment, losses)  # with multiply-adds of one rounding where the CPU has them
+FUSED = (cost, mixtures, split, assignment, losses)  # with multiply-adds of one rounding where the CPU has them
 
 
 def digest(results: Results) -> str:
