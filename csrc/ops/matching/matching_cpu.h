@@ -218,7 +218,7 @@ void ignore(const ImageView<T> v, const Box<compute_t<T>> box, compute_t<T> igno
     const int64_t end = v.end_of_block(block);
     for (int64_t k = block * kBlockBoxes; k < end; ++k) {
       const C iof = ratio(box_overlap<MayBeNan::second>(box, v.anchors.box(k)), v.anchors.area[k]);
-      v.matched[k] = (iof >= ignore_iof) & (v.matched[k] == kBackground) ? kIgnored : v.matched[k];
+      v.matched[k] = ((iof >= ignore_iof) & (v.matched[k] == kBackground)) ? kIgnored : v.matched[k];
     }
   }
 }
