@@ -8,6 +8,7 @@ from pathlib import Path
 from case import OURS, Outcome
 from machine import Machine
 from peers import COMPILED, EAGER, FASTBBOX, MMDET, NUMBA, PLAIN_BCE, SKLEARN, TORCHVISION, VECTORISED
+from report import show
 
 from colad_ops.demo.style import new_figure, save_figure
 
@@ -43,7 +44,7 @@ def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Pa
             axes.barh(y, ratio - 1, left=1, height=0.8, color=PEER_COLOURS.get(who, OTHER_COLOUR))
             if who in goals:
                 axes.plot([goals[who]] * 2, [y - 0.5, y + 0.5], color="black", linewidth=2)
-            axes.text(max(ratio, goals.get(who, 1.0), 1.0) * 1.06, y, f"{ratio:.3g}x {who}", va="center", fontsize=8)
+            axes.text(max(ratio, goals.get(who, 1.0), 1.0) * 1.06, y, f"{show(ratio)}x {who}", va="center", fontsize=8)
         place += len(peers) + 1
     axes.axvline(1, color=OUR_COLOUR, linewidth=1.5)
     axes.set(xscale="log", xlim=(min([0.8, *(0.8 * o.ratio(w) for o, w in bars)]), longest * 6), ylim=(place - 1, -1))

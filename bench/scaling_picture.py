@@ -39,7 +39,7 @@ def draw_scaling(results: Sequence[tuple[Axis, list[Point]]], machine: Machine, 
             handles += right.plot(sizes, memory, "s--", color=MEMORY_COLOUR, label=_label("memory", of_memory))
             right.set(yscale="log", ylim=whole_decades(memory))
             right.set_ylabel("MB", color=MEMORY_COLOUR)
-        panel.legend(handles=handles, loc="upper left", fontsize=8)
+        panel.legend(handles=handles, loc="best", fontsize=8)
     for panel in list(panels.flat)[len(results) :]:
         panel.set_axis_off()
     return save_figure(figure, path)
