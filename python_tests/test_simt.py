@@ -53,8 +53,9 @@ CONTRACTS = (
 SEEDS = range(5)
 KERNELS: dict[str, Counter] = {}
 """Launches of each kernel by contract and case, for the table at the end of the test run."""
-# A warp adds in another order than a loop, and the fit of a mixture repeats that.
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+# A warp adds in another order than a loop, and the fit of a mixture repeats that; the CPU fuses multiply-adds, the
+# kernels do not.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,8 @@ def test_kernels_equal_the_cpu(contract: type[OpContract], device: simt.Device) 
                 for kernel in device.kernels():
                     KERNELS.setdefault(kernel.partition("<")[0], Counter())[contract.__name__[4:], case.name] += 1
                 for a, e in zip(tensors_of(found), tensors_of(expected), strict=True):
-                    tolerance = TOLERANCE.get(e.dtype, 0.0)
+                    of_costs = name == "paa_assign" and e.dtype == torch.float64  # of float32 costs made here
+                    tolerance = TOLERANCE.get(torch.float32 if of_costs else e.dtype, 0.0)
                     assert_same(a, e, rtol=tolerance, atol=tolerance)
 
 
