@@ -1,5 +1,6 @@
 // exp and log from arithmetic alone, without branches or calls, so that a loop over them is computed side by side. On
-// the host they round the same on every machine, whatever the width of its vectors; on a device they are CUDA's own.
+// the host they round the same on every machine, whatever the width of its vectors, except where a loop asks for fused
+// multiply-adds (vectorised_fused); on a device they are CUDA's own.
 // Torch-free.
 //
 // Largest errors in float32 and float64, in units in the last place (ulp), measured by python_tests/test_elementary.py:
