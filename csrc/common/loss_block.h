@@ -8,6 +8,7 @@
 
 #include "common/cpu_capability.h"
 #include "common/loss_layout.h"
+#include "common/usual_gamma.h"
 
 namespace colad {
 
@@ -154,15 +155,6 @@ void compute_block(const Formula& formula, ForEachField for_each_field, const Lo
       gradients[i] = kWeighted && weight == C(0) ? C(0) : gradient;
     }
   }
-}
-
-// Calls visit(gamma) with a function that returns `gamma`: for the usual ones a constant.
-template <typename C, typename Visit>
-void with_usual_gamma(C gamma, Visit visit) {
-  if (gamma == C(2)) return visit([] { return C(2); });
-  if (gamma == C(1)) return visit([] { return C(1); });
-  if (gamma == C(0)) return visit([] { return C(0); });
-  visit([gamma] { return gamma; });
 }
 
 // `formula_of()` makes the formula of constants. `gradients` may be null.

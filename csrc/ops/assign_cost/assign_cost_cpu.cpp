@@ -1,100 +1,87 @@
 // assign_cost on the CPU: only matched anchors cost anything. They are taken in groups: of some classes after the other
-// the group's logits are gathered from the maps, and their losses added side by side.
+// the group's logits are copied from the maps, and their losses added side by side.
 #include "ops/assign_cost/assign_cost_cpu.h"
 
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
-#include <type_traits>
 
 #include "common/cpu_capability.h"
+#include "common/usual_gamma.h"
+#include "ops/assign_cost/candidate_group.h"
 #include "ops/matching/matched_anchors.h"
 
 namespace colad {
 namespace {
 
 constexpr int64_t kAnchorsAThread = 1 << 14;  // with one in ten matched, about 100 us of work
-constexpr int64_t kGroup = 64;
-constexpr int64_t kWidth = 16;  // groups are computed in whole vectors of the widest kind
-constexpr int64_t kLineBytes = 64;
-constexpr int64_t kClasses = 2;  // read before their losses are computed
-constexpr int64_t kAhead = 8;    // classes: each lies far from the last, so its cache lines are asked for in time
-
-// Candidates on one level of one image, ascending.
-struct Group {
-  LevelView logits;
-  int64_t image, count;
-  int64_t anchor[kGroup], row[kGroup];
-
-  int64_t padded() const { return (count + kWidth - 1) / kWidth * kWidth; }
-};
+constexpr int64_t kClasses = 4;               // copied, and the next ones asked for, before their losses are computed
 
 struct ClassSums {
   float prediction[kClasses][kGroup], sum[kGroup];
   int32_t label[kGroup];
 };
 
-// How the class predictions become a cost. The usual cases are constants: a loop that asks at every logit, or calls
-// pow, is not vectorised.
-enum class ClassCost { logits_gamma_2, logits, probabilities };
-
-template <ClassCost kKind>
-void add_losses(ClassSums& sums, int32_t first_class, int32_t classes, int64_t padded,
-                const FocalOptions<float>& focal) {
-  vectorised_fused([=, &sums] {
-    FocalOptions<float> options = focal;
-    if constexpr (kKind == ClassCost::logits_gamma_2) {
-      options.gamma = 2.0f;
+// Reads classes first..last of the group, and asks for as many that follow.
+template <typename T>
+void read_classes(const AssignCostParams& p, const Group& group, const Runs& runs, int64_t first, int64_t last,
+                  ClassSums& sums) {
+  const LevelView& view = p.logits.level[group.level];
+  const T* channels = channels_of<T>(group, view);
+  vectorised([=, &runs, &sums, stride = view.stride_channel, classes = p.classes] {
+    for (int64_t c = first; c < last; ++c) {
+      if (c + kClasses < classes) {
+        prefetch_channel(channels + (c + kClasses) * stride, runs);
+      }
+      copy_channel(channels + c * stride, runs, sums.prediction[c - first]);
     }
-    for (int32_t c = 0; c < classes; ++c) {
-      const float* prediction = sums.prediction[c];
-      const int32_t* label = sums.label;
+  });
+}
+
+// `loss_of(prediction, target)`
+template <typename LossOf>
+void add_losses(int64_t first, int64_t last, int64_t count, LossOf loss_of, ClassSums& sums) {
+  vectorised_fused([=, &sums] {
+    for (int64_t c = first; c < last; ++c) {
+      const float* prediction = sums.prediction[c - first];
+      const int32_t *label = sums.label, own = static_cast<int32_t>(c);
       float* sum = sums.sum;
 #pragma GCC ivdep
-      for (int64_t i = 0; i < padded; ++i) {
-        const bool target = label[i] == first_class + c;
-        sum[i] += kKind == ClassCost::probabilities ? focal_loss_of_probability(prediction[i], target, options)
-                                                    : focal_loss(prediction[i], target, options);
+      for (int64_t i = 0; i < count; ++i) {
+        sum[i] += loss_of(prediction[i], label[i] == own);
       }
     }
   });
 }
 
-template <typename T, ClassCost kKind>
+// Calls visit(loss_of) with the loss of a class prediction.
+template <typename Visit>
+void with_class_loss(const AssignCostOptions& options, Visit visit) {
+  if (options.probs) {
+    return visit([focal = options.focal](float probability, bool target) {
+      return focal_loss_of_probability(probability, target, focal);
+    });
+  }
+  with_usual_gamma(options.focal.gamma, [&](auto gamma) {
+    visit([focal = options.focal, gamma](float logit, bool target) {
+      FocalOptions<float> of_gamma = focal;
+      of_gamma.gamma = gamma();
+      return focal_loss(logit, target, of_gamma);
+    });
+  });
+}
+
 void write_class_costs(const AssignCostParams& p, const Group& group, float* cost) {
-  alignas(64) ClassSums sums;
-  int64_t start[kGroup];
-  const int64_t padded = group.padded();
-  for (int64_t i = 0; i < padded; ++i) {
-    const int64_t candidate = std::min(i, group.count - 1);  // the last one fills the vector
-    start[i] = (group.anchor[candidate] - group.logits.first_anchor) * group.logits.stride_anchor;
-    sums.label[i] = static_cast<int32_t>(p.gt_labels[group.row[candidate]]);
-    sums.sum[i] = 0.0f;
-  }
-  const T* plane = static_cast<const T*>(group.logits.data) + group.image * group.logits.stride_image;
-  int64_t line[kGroup], lines = 0;  // one candidate of each cache line: neighbours share them
-  uintptr_t last = 0;
+  alignas(64) ClassSums sums{};
   for (int64_t i = 0; i < group.count; ++i) {
-    const uintptr_t own = reinterpret_cast<uintptr_t>(plane + start[i]) / kLineBytes;
-    if (own != last) {
-      line[lines++] = start[i];
-    }
-    last = own;
+    sums.label[i] = static_cast<int32_t>(p.gt_labels[group.row[i]]);
   }
-  const int64_t stride = group.logits.stride_channel;
+  const Runs runs = runs_of(group, p.logits.level[group.level]);
+  const int64_t padded = (group.count + kWidth - 1) / kWidth * kWidth;  // whole vectors
   for (int64_t first = 0; first < p.classes; first += kClasses) {
-    const int64_t classes = std::min(kClasses, p.classes - first);
-    for (int64_t c = 0; c < classes; ++c, plane += stride) {
-      if (first + c + kAhead < p.classes) {
-        for (int64_t i = 0; i < lines; ++i) {
-          __builtin_prefetch(plane + kAhead * stride + line[i]);
-        }
-      }
-      for (int64_t i = 0; i < padded; ++i) {
-        sums.prediction[c][i] = static_cast<float>(plane[start[i]]);
-      }
-    }
-    add_losses<kKind>(sums, static_cast<int32_t>(first), static_cast<int32_t>(classes), padded, p.options.focal);
+    const int64_t last = std::min(first + kClasses, p.classes);
+    COLAD_DISPATCH_FLOATING(p.logits.dtype, read_classes<scalar_t>(p, group, runs, first, last, sums));
+    with_class_loss(p.options, [&](auto loss_of) { add_losses(first, last, padded, loss_of, sums); });
   }
   std::copy_n(sums.sum, group.count, cost);
 }
@@ -107,7 +94,7 @@ struct Corners {
 template <typename T>
 void read_corners(const AssignCostParams& p, const Group& group, Corners& corners) {
   for (int64_t i = 0; i < group.count; ++i) {
-    const ChannelRow corner = channel_row(p.boxes, group.image, group.anchor[i]);
+    const ChannelRow corner = channel_row(p.boxes, group.image, group.anchor[i]);  // their levels may be others
     for (int64_t k = 0; k < 4; ++k) {
       corners.box[k][i] = static_cast<float>(static_cast<const T*>(corner.data)[corner.start + k * corner.stride]);
       corners.gt[k][i] = load_float(p.gt_boxes, 4 * group.row[i] + k, p.gt_dtype);
@@ -130,39 +117,13 @@ void add_box_costs(const AssignCostParams& p, const Group& group, float* cost) {
   });
 }
 
-template <typename T, ClassCost kKind>
 void write_group(const AssignCostParams& p, const Group& group) {
   float cost[kGroup];
-  write_class_costs<T, kKind>(p, group, cost);
+  write_class_costs(p, group, cost);
   add_box_costs(p, group, cost);
   float* of_image = p.cost + group.image * p.anchor_count;
   for (int64_t i = 0; i < group.count; ++i) {
     of_image[group.anchor[i]] = cost[i];
-  }
-}
-
-template <typename T, ClassCost kKind>
-void write_costs_as(const AssignCostParams& p, int64_t image, int64_t begin, int64_t end) {
-  const int64_t* matched = p.matched + image * p.anchor_count;
-  std::fill(p.cost + image * p.anchor_count + begin, p.cost + image * p.anchor_count + end, kNoCost);
-  Group group;
-  group.image = image;
-  for (int l = 0; l < p.logits.count; ++l) {
-    group.logits = p.logits.level[l];
-    group.count = 0;
-    const int64_t first = std::max(begin, group.logits.first_anchor);
-    const int64_t last = l + 1 < p.logits.count ? std::min(end, p.logits.level[l + 1].first_anchor) : end;
-    for_each_matched(matched, first, last, [&](int64_t anchor, int64_t row) {
-      group.anchor[group.count] = anchor;
-      group.row[group.count] = row;
-      if (++group.count == kGroup) {
-        write_group<T, kKind>(p, group);
-        group.count = 0;
-      }
-    });
-    if (group.count > 0) {
-      write_group<T, kKind>(p, group);
-    }
   }
 }
 
@@ -212,16 +173,27 @@ void check_labels_exist(const AssignCostParams& p) {
 }
 
 void write_costs(const AssignCostParams& p, int64_t image, int64_t begin, int64_t end) {
-  const auto run = [&](auto kind) {
-    constexpr ClassCost kKind = decltype(kind)::value;
-    COLAD_DISPATCH_FLOATING(p.logits.dtype, write_costs_as<scalar_t, kKind>(p, image, begin, end));
-  };
-  if (p.options.probs) {
-    run(std::integral_constant<ClassCost, ClassCost::probabilities>{});
-  } else if (p.options.focal.gamma == 2.0f) {
-    run(std::integral_constant<ClassCost, ClassCost::logits_gamma_2>{});
-  } else {
-    run(std::integral_constant<ClassCost, ClassCost::logits>{});
+  const int64_t* matched = p.matched + image * p.anchor_count;
+  std::fill(p.cost + image * p.anchor_count + begin, p.cost + image * p.anchor_count + end, kNoCost);
+  Group group;
+  group.image = image;
+  for (int l = 0; l < p.logits.count; ++l) {
+    group.level = l;
+    group.first_anchor = p.logits.level[l].first_anchor;
+    const int64_t level_end = l + 1 < p.logits.count ? p.logits.level[l + 1].first_anchor : p.anchor_count;
+    group.count = 0;
+    for_each_matched(matched, std::max(begin, group.first_anchor), std::min(end, level_end),
+                     [&](int64_t anchor, int64_t row) {
+                       group.anchor[group.count] = anchor;
+                       group.row[group.count] = row;
+                       if (++group.count == kGroup) {
+                         write_group(p, group);
+                         group.count = 0;
+                       }
+                     });
+    if (group.count > 0) {
+      write_group(p, group);
+    }
   }
 }
 
