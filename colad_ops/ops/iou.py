@@ -140,8 +140,8 @@ def _clamp_at_zero(size: Tensor) -> Tensor:
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """0 where the denominator is 0, also for the derivative."""
-    empty = denominator == 0
+    """0 where the denominator is 0, also for the derivative; but NaN of NaN."""
+    empty = (denominator == 0) & ~numerator.isnan()
     return torch.where(empty, 0, numerator) / torch.where(empty, 1, denominator)
 
 

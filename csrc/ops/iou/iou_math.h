@@ -37,18 +37,22 @@ COLAD_HD T box_area(const Box<T>& b) {
   return box_width(b) * box_height(b);
 }
 
-// Which of a pair of boxes may hold NaN. Where only the second may, one comparison keeps it and takes the maximum,
-// which half of a vector unit's time goes into otherwise.
-enum class MayBeNan { either, second };
+// Which of a pair of boxes may hold NaN. Where only one may, one comparison keeps it and takes the maximum, which half
+// of a vector unit's time goes into otherwise.
+enum class MayBeNan { either, first, second };
 
 template <MayBeNan nan, typename T>
 COLAD_HD T larger(T a, T b) {
-  return nan == MayBeNan::second ? (a > b ? a : b) : maximum(a, b);
+  if (nan == MayBeNan::first) return b > a ? b : a;
+  if (nan == MayBeNan::second) return a > b ? a : b;
+  return maximum(a, b);
 }
 
 template <MayBeNan nan, typename T>
 COLAD_HD T smaller(T a, T b) {
-  return nan == MayBeNan::second ? (a < b ? a : b) : minimum(a, b);
+  if (nan == MayBeNan::first) return b < a ? b : a;
+  if (nan == MayBeNan::second) return a < b ? a : b;
+  return minimum(a, b);
 }
 
 template <MayBeNan nan = MayBeNan::either, typename T>
