@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from heap import bytes_left_behind
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -91,6 +92,7 @@ class OpContract:
     def cases_of(cls, law: str) -> list[Case]:
         """The cases that a law is tried on: all, or a few where the law is slow to try."""
         slow = (
+            "test_leaves_no_memory_behind",
             "test_opcheck",
             "test_compiles_with_fullgraph",
             "test_no_host_sync_with_fake_tensors",
@@ -124,6 +126,12 @@ class OpContract:
         finally:
             torch.set_num_threads(threads)
         assert_same(case.tensors(), copy.tensors())
+
+    def exercise(self, case: Case) -> None:
+        case.call(self.operator)
+
+    def test_leaves_no_memory_behind(self, case: Case) -> None:
+        assert bytes_left_behind(lambda: self.exercise(case)) < 16  # the smallest piece that malloc gives has 24
 
     def test_opcheck(self, case: Case) -> None:
         with RecordOperators() as record:
@@ -181,19 +189,23 @@ class GradientContract(NoSyncContract):
     def requires_grad(self, tensor: Tensor) -> bool:
         return tensor.is_floating_point()
 
+    def gradients(self, case: Case, function: Callable) -> tuple[Tensor, ...]:
+        leaves = [case.args[i].clone().requires_grad_() for i in self.differentiable]
+        args = list(case.args)
+        for i, leaf in zip(self.differentiable, leaves, strict=True):
+            args[i] = leaf
+        result = function(*args, **case.kwargs)
+        # Different weights for every output, so that a mixed up gradient shows.
+        weights = torch.linspace(0.5, 1.5, result.numel(), dtype=torch.float64).to(result.dtype).view(result.shape)
+        return torch.autograd.grad((result * weights).sum(), leaves)
+
+    def exercise(self, case: Case) -> None:
+        self.gradients(case, self.operator)
+
     def test_gradient_equals_reference(self, case: Case) -> None:
         tolerance = self.tolerance(case)
-        gradients = []
-        for function in (self.operator, self.reference):
-            leaves = [case.args[i].clone().requires_grad_() for i in self.differentiable]
-            args = list(case.args)
-            for i, leaf in zip(self.differentiable, leaves, strict=True):
-                args[i] = leaf
-            result = function(*args, **case.kwargs)
-            # Different weights for every output, so that a mixed up gradient shows.
-            weights = torch.linspace(0.5, 1.5, result.numel(), dtype=torch.float64).to(result.dtype).view(result.shape)
-            gradients.append(torch.autograd.grad((result * weights).sum(), leaves))
-        assert_same(*gradients, rtol=tolerance, atol=4 * tolerance)
+        ours, reference = self.gradients(case, self.operator), self.gradients(case, self.reference)
+        assert_same(ours, reference, rtol=tolerance, atol=4 * tolerance)
 
     def test_gradcheck_in_double(self, case: Case) -> None:
         args = [x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for x in case.args]

@@ -223,7 +223,7 @@ COLAD_HD void write_object(const SplitParams& p, int64_t row, const Mixture& mix
 // The operator split_candidates on CUDA.
 SplitTensors split_candidates_cuda(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
                                    int64_t num_objects, std::vector<int64_t> level_sizes, int64_t topk, bool tied,
-                                   int64_t max_iter, double tol, double reg_covar, std::string split, bool keep_single,
-                                   bool keep_without_component0, bool prefix);
+                                   int64_t max_iter, double tol, double reg_covar, std::string_view split,
+                                   bool keep_single, bool keep_without_component0, bool prefix);
 
 }  // namespace colad

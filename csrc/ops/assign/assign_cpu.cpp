@@ -2,10 +2,9 @@
 // once.
 #include "ops/assign/assign_cpu.h"
 
-#include <torch/csrc/stable/library.h>
-
 #include <algorithm>
 
+#include "common/boxed.h"
 #include "common/cpu_capability.h"
 #include "ops/matching/matched_anchors.h"
 
@@ -117,7 +116,7 @@ void for_each_image(const CandidateParams& p, VisitImage visit) {
 
 SplitTensors split_candidates(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets, int64_t num_objects,
                               std::vector<int64_t> level_sizes, int64_t topk, bool tied, int64_t max_iter, double tol,
-                              double reg_covar, std::string split, bool keep_single, bool keep_without_component0,
+                              double reg_covar, std::string_view split, bool keep_single, bool keep_without_component0,
                               bool prefix) {
   const SplitCall call = split_contract(cost, matched, gt_offsets, num_objects, level_sizes, topk, tied, max_iter, tol,
                                         reg_covar, split, keep_single, keep_without_component0, prefix,
@@ -196,6 +195,6 @@ void split_image(const SplitParams& p, int64_t image, SplitScratch& scratch) {
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
-  m.impl("split_candidates", TORCH_BOX(&colad::split_candidates));
-  m.impl("cost_statistics", TORCH_BOX(&colad::cost_statistics));
+  m.impl("split_candidates", COLAD_BOX(&colad::split_candidates));
+  m.impl("cost_statistics", COLAD_BOX(&colad::cost_statistics));
 }

@@ -5,8 +5,7 @@
 // level in k rounds, each a minimum over the keys above the last one found. The few samples are ranked by counting,
 // fitted by the first warp, and scattered. An object with more candidates than the list holds goes through its anchors
 // again instead, a block-wide minimum a round.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "ops/assign/assign_candidates.cuh"
 #include "ops/gmm_em/gmm_em_warp.cuh"
 
@@ -157,8 +156,8 @@ std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& costs, const Te
 
 SplitTensors split_candidates_cuda(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
                                    int64_t num_objects, std::vector<int64_t> level_sizes, int64_t topk, bool tied,
-                                   int64_t max_iter, double tol, double reg_covar, std::string split, bool keep_single,
-                                   bool keep_without_component0, bool prefix) {
+                                   int64_t max_iter, double tol, double reg_covar, std::string_view split,
+                                   bool keep_single, bool keep_without_component0, bool prefix) {
   const SplitCall call = split_contract(cost, matched, gt_offsets, num_objects, level_sizes, topk, tied, max_iter, tol,
                                         reg_covar, split, keep_single, keep_without_component0, prefix,
                                         /*samples_in_place=*/kSamples);
@@ -174,6 +173,6 @@ SplitTensors split_candidates_cuda(const Tensor& cost, const Tensor& matched, co
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
-  m.impl("split_candidates", TORCH_BOX(&colad::split_candidates_cuda));
-  m.impl("cost_statistics", TORCH_BOX(&colad::cost_statistics));
+  m.impl("split_candidates", COLAD_BOX(&colad::split_candidates_cuda));
+  m.impl("cost_statistics", COLAD_BOX(&colad::cost_statistics));
 }

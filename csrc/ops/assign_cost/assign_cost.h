@@ -96,6 +96,6 @@ COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t i) {
 // The operator on CUDA.
 Tensor assign_cost_cuda(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& gt_boxes,
                         const Tensor& gt_labels, const Tensor& matched, double alpha, double gamma,
-                        std::string box_cost, double box_weight, bool probs);
+                        std::string_view box_cost, double box_weight, bool probs);
 
 }  // namespace colad

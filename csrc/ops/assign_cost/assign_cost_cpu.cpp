@@ -2,10 +2,9 @@
 // the group's logits are copied from the maps, and their losses added side by side.
 #include "ops/assign_cost/assign_cost_cpu.h"
 
-#include <torch/csrc/stable/library.h>
-
 #include <algorithm>
 
+#include "common/boxed.h"
 #include "common/cpu_capability.h"
 #include "common/usual_gamma.h"
 #include "ops/assign_cost/candidate_group.h"
@@ -145,8 +144,8 @@ void check_matched(const AssignCostParams& p) {
 }
 
 Tensor assign_cost_cpu(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& gt_boxes,
-                       const Tensor& gt_labels, const Tensor& matched, double alpha, double gamma, std::string box_cost,
-                       double box_weight, bool probs) {
+                       const Tensor& gt_labels, const Tensor& matched, double alpha, double gamma,
+                       std::string_view box_cost, double box_weight, bool probs) {
   const AssignCostCall call =
       assign_cost_contract(logits, boxes, gt_boxes, gt_labels, matched, alpha, gamma, box_cost, box_weight, probs);
   const AssignCostParams& p = call.params;
@@ -199,4 +198,4 @@ void write_costs(const AssignCostParams& p, int64_t image, int64_t begin, int64_
 
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("assign_cost", TORCH_BOX(&colad::assign_cost_cpu)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("assign_cost", COLAD_BOX(&colad::assign_cost_cpu)); }

@@ -1,7 +1,6 @@
 // assign_cost on CUDA: a block looks through a tile of anchors, lists the few that have an object, and its threads
 // share their classes. The parts of a cost are added in a fixed order.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/reduce.cuh"
 #include "ops/assign_cost/assign_cost.h"
 
@@ -71,7 +70,7 @@ __global__ void assign_cost_kernel(const __grid_constant__ AssignCostParams p) {
 
 Tensor assign_cost_cuda(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& gt_boxes,
                         const Tensor& gt_labels, const Tensor& matched, double alpha, double gamma,
-                        std::string box_cost, double box_weight, bool probs) {
+                        std::string_view box_cost, double box_weight, bool probs) {
   const AssignCostCall call =
       assign_cost_contract(logits, boxes, gt_boxes, gt_labels, matched, alpha, gamma, box_cost, box_weight, probs);
   const AssignCostParams& p = call.params;
@@ -86,4 +85,4 @@ Tensor assign_cost_cuda(std::vector<Tensor> logits, std::vector<Tensor> boxes, c
 
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("assign_cost", TORCH_BOX(&colad::assign_cost_cuda)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("assign_cost", COLAD_BOX(&colad::assign_cost_cuda)); }

@@ -1,6 +1,5 @@
 // indicator_means and select_costs on the CPU.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "ops/co_assign/co_assign.h"
 
 namespace colad {
@@ -34,6 +33,6 @@ Tensor select_costs(const Tensor& costs, const Tensor& matched, const Tensor& te
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
-  m.impl("indicator_means", TORCH_BOX(&colad::indicator_means));
-  m.impl("select_costs", TORCH_BOX(&colad::select_costs));
+  m.impl("indicator_means", COLAD_BOX(&colad::indicator_means));
+  m.impl("select_costs", COLAD_BOX(&colad::select_costs));
 }

@@ -1,6 +1,5 @@
 // focal_kl_loss on the CPU.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/loss_cpu.h"
 #include "ops/focal_kl/focal_kl.h"
 
@@ -39,7 +38,7 @@ struct FocalKlBlocks {
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
   using Walk = colad::CpuLoss<colad::FocalKlBlocks>;
-  m.impl("focal_kl_loss", TORCH_BOX(&colad::focal_kl_loss_op<Walk>));
-  m.impl("focal_kl_loss_and_gradient", TORCH_BOX(&colad::focal_kl_loss_and_gradient_op<Walk>));
-  m.impl("focal_kl_loss_backward", TORCH_BOX(&colad::focal_kl_loss_backward_op<Walk>));
+  m.impl("focal_kl_loss", COLAD_BOX(&colad::focal_kl_loss_op<Walk>));
+  m.impl("focal_kl_loss_and_gradient", COLAD_BOX(&colad::focal_kl_loss_and_gradient_op<Walk>));
+  m.impl("focal_kl_loss_backward", COLAD_BOX(&colad::focal_kl_loss_backward_op<Walk>));
 }

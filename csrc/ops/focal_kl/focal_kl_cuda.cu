@@ -1,11 +1,10 @@
 // focal_kl_loss on CUDA.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/loss_cuda.cuh"
 #include "ops/focal_kl/focal_kl.h"
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
-  m.impl("focal_kl_loss", TORCH_BOX(&colad::focal_kl_loss_op<colad::CudaLoss>));
-  m.impl("focal_kl_loss_and_gradient", TORCH_BOX(&colad::focal_kl_loss_and_gradient_op<colad::CudaLoss>));
-  m.impl("focal_kl_loss_backward", TORCH_BOX(&colad::focal_kl_loss_backward_op<colad::CudaLoss>));
+  m.impl("focal_kl_loss", COLAD_BOX(&colad::focal_kl_loss_op<colad::CudaLoss>));
+  m.impl("focal_kl_loss_and_gradient", COLAD_BOX(&colad::focal_kl_loss_and_gradient_op<colad::CudaLoss>));
+  m.impl("focal_kl_loss_backward", COLAD_BOX(&colad::focal_kl_loss_backward_op<colad::CudaLoss>));
 }

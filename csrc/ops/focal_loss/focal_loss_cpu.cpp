@@ -1,6 +1,5 @@
 // sigmoid_focal_loss on the CPU.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/loss_cpu.h"
 #include "ops/focal_loss/focal_loss.h"
 
@@ -92,7 +91,7 @@ struct FocalLossBlocks {
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
   using Walk = colad::CpuLoss<colad::FocalLossBlocks>;
-  m.impl("sigmoid_focal_loss", TORCH_BOX(&colad::sigmoid_focal_loss_op<Walk>));
-  m.impl("sigmoid_focal_loss_and_gradient", TORCH_BOX(&colad::sigmoid_focal_loss_and_gradient_op<Walk>));
-  m.impl("sigmoid_focal_loss_backward", TORCH_BOX(&colad::sigmoid_focal_loss_backward_op<Walk>));
+  m.impl("sigmoid_focal_loss", COLAD_BOX(&colad::sigmoid_focal_loss_op<Walk>));
+  m.impl("sigmoid_focal_loss_and_gradient", COLAD_BOX(&colad::sigmoid_focal_loss_and_gradient_op<Walk>));
+  m.impl("sigmoid_focal_loss_backward", COLAD_BOX(&colad::sigmoid_focal_loss_backward_op<Walk>));
 }

@@ -1,11 +1,10 @@
 // sigmoid_focal_loss on CUDA.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/loss_cuda.cuh"
 #include "ops/focal_loss/focal_loss.h"
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
-  m.impl("sigmoid_focal_loss", TORCH_BOX(&colad::sigmoid_focal_loss_op<colad::CudaLoss>));
-  m.impl("sigmoid_focal_loss_and_gradient", TORCH_BOX(&colad::sigmoid_focal_loss_and_gradient_op<colad::CudaLoss>));
-  m.impl("sigmoid_focal_loss_backward", TORCH_BOX(&colad::sigmoid_focal_loss_backward_op<colad::CudaLoss>));
+  m.impl("sigmoid_focal_loss", COLAD_BOX(&colad::sigmoid_focal_loss_op<colad::CudaLoss>));
+  m.impl("sigmoid_focal_loss_and_gradient", COLAD_BOX(&colad::sigmoid_focal_loss_and_gradient_op<colad::CudaLoss>));
+  m.impl("sigmoid_focal_loss_backward", COLAD_BOX(&colad::sigmoid_focal_loss_backward_op<colad::CudaLoss>));
 }

@@ -1,8 +1,7 @@
 // gmm_em on the CPU: segments side by side.
 #include "ops/gmm_em/gmm_em_cpu.h"
 
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/cpu_capability.h"
 #include "ops/gmm_em/gmm_em.h"
 
@@ -68,4 +67,4 @@ EmResult fit_and_score(FitBuffer& buffer, const EmOptions& options) {
 
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("gmm_em", TORCH_BOX(&colad::gmm_em)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("gmm_em", COLAD_BOX(&colad::gmm_em)); }

@@ -1,6 +1,5 @@
 // gmm_em on CUDA: one warp a segment.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/gmm_em/gmm_em.h"
 #include "ops/gmm_em/gmm_em_warp.cuh"
@@ -54,4 +53,4 @@ MixtureTensors gmm_em(const Tensor& values, const Tensor& starts, const Tensor& 
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("gmm_em", TORCH_BOX(&colad::gmm_em)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("gmm_em", COLAD_BOX(&colad::gmm_em)); }

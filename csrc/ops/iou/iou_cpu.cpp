@@ -1,10 +1,9 @@
 // box_iou and aligned_box_iou on the CPU.
-#include <torch/csrc/stable/library.h>
-
 #include <algorithm>
 #include <type_traits>
 #include <vector>
 
+#include "common/boxed.h"
 #include "ops/iou/box_blocks.h"
 #include "ops/iou/iou.h"
 
@@ -196,14 +195,14 @@ void aligned_iou(const IouParams& p, int64_t begin, int64_t end) {
   });
 }
 
-Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
+Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, nullptr);
   COLAD_DISPATCH_FLOATING(call.dtype, pairwise_iou<scalar_t>(call.params));
   return call.out1;
 }
 
 std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
-                                               std::string mode) {
+                                               std::string_view mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, &grad);
   const IouParams& p = call.params;
   const int64_t grain = kPairsAThread / (p.n + p.m + 1) + 1;
@@ -212,7 +211,7 @@ std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor&
   return {call.out1, call.out2};
 }
 
-Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
+Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, nullptr);
   COLAD_DISPATCH_FLOATING(call.dtype, with_constant(call.params.mode, [&](auto mode) {
                             torch::stable::parallel_for(
@@ -224,7 +223,7 @@ Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::strin
 }
 
 std::tuple<Tensor, Tensor> aligned_box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
-                                                       std::string mode) {
+                                                       std::string_view mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, &grad);
   const IouParams& p = call.params;
   COLAD_DISPATCH_FLOATING(call.dtype,
@@ -236,8 +235,8 @@ std::tuple<Tensor, Tensor> aligned_box_iou_backward_op(const Tensor& grad, const
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
-  m.impl("box_iou", TORCH_BOX(&colad::box_iou_op));
-  m.impl("box_iou_backward", TORCH_BOX(&colad::box_iou_backward_op));
-  m.impl("aligned_box_iou", TORCH_BOX(&colad::aligned_box_iou_op));
-  m.impl("aligned_box_iou_backward", TORCH_BOX(&colad::aligned_box_iou_backward_op));
+  m.impl("box_iou", COLAD_BOX(&colad::box_iou_op));
+  m.impl("box_iou_backward", COLAD_BOX(&colad::box_iou_backward_op));
+  m.impl("aligned_box_iou", COLAD_BOX(&colad::aligned_box_iou_op));
+  m.impl("aligned_box_iou_backward", COLAD_BOX(&colad::aligned_box_iou_backward_op));
 }

@@ -1,6 +1,5 @@
 // box_iou and aligned_box_iou on CUDA: one thread a value forward, one thread a box backward.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/iou/iou.h"
 
@@ -37,7 +36,7 @@ __global__ void aligned_iou_backward_kernel(IouParams p) {
   }
 }
 
-Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
+Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, nullptr);
   const IouParams& p = call.params;
   const int64_t work = p.batches * p.n * p.m;
@@ -50,7 +49,7 @@ Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) 
 }
 
 std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
-                                               std::string mode) {
+                                               std::string_view mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, &grad);
   const IouParams& p = call.params;
   const int64_t work = p.batches * (p.n + p.m);
@@ -62,7 +61,7 @@ std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor&
   return {call.out1, call.out2};
 }
 
-Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string mode) {
+Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, nullptr);
   const IouParams& p = call.params;
   if (p.n > 0) {
@@ -74,7 +73,7 @@ Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::strin
 }
 
 std::tuple<Tensor, Tensor> aligned_box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
-                                                       std::string mode) {
+                                                       std::string_view mode) {
   const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, &grad);
   const IouParams& p = call.params;
   if (p.n > 0) {
@@ -89,8 +88,8 @@ std::tuple<Tensor, Tensor> aligned_box_iou_backward_op(const Tensor& grad, const
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
-  m.impl("box_iou", TORCH_BOX(&colad::box_iou_op));
-  m.impl("box_iou_backward", TORCH_BOX(&colad::box_iou_backward_op));
-  m.impl("aligned_box_iou", TORCH_BOX(&colad::aligned_box_iou_op));
-  m.impl("aligned_box_iou_backward", TORCH_BOX(&colad::aligned_box_iou_backward_op));
+  m.impl("box_iou", COLAD_BOX(&colad::box_iou_op));
+  m.impl("box_iou_backward", COLAD_BOX(&colad::box_iou_backward_op));
+  m.impl("aligned_box_iou", COLAD_BOX(&colad::aligned_box_iou_op));
+  m.impl("aligned_box_iou_backward", COLAD_BOX(&colad::aligned_box_iou_backward_op));
 }

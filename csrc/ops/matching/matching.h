@@ -143,7 +143,7 @@ COLAD_HD C match_iou(const MatchBox<C>& gt, const MatchBox<C>& anchor) {
 std::tuple<Tensor, Tensor> match_anchors_cuda(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                               std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
                                               std::optional<Tensor> ignore_offsets, double iou_threshold,
-                                              std::string low_quality, double ignore_iof, bool claim_zero_overlap,
+                                              std::string_view low_quality, double ignore_iof, bool claim_zero_overlap,
                                               bool inclusive_corners);
 
 }  // namespace colad

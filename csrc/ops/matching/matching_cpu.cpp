@@ -1,7 +1,7 @@
 // match_anchors on the CPU: images side by side.
 #include "ops/matching/matching_cpu.h"
 
-#include <torch/csrc/stable/library.h>
+#include "common/boxed.h"
 
 namespace colad {
 namespace {
@@ -12,7 +12,7 @@ constexpr int64_t kPairsAThread = 1 << 18;
 std::tuple<Tensor, Tensor> match_anchors(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                          std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
                                          std::optional<Tensor> ignore_offsets, double iou_threshold,
-                                         std::string low_quality, double ignore_iof, bool claim_zero_overlap,
+                                         std::string_view low_quality, double ignore_iof, bool claim_zero_overlap,
                                          bool inclusive_corners) {
   const MatchCall call = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets,
                                         iou_threshold, low_quality, ignore_iof, claim_zero_overlap, inclusive_corners);
@@ -37,4 +37,4 @@ std::tuple<Tensor, Tensor> match_anchors(const Tensor& anchors, const Tensor& gt
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("match_anchors", TORCH_BOX(&colad::match_anchors)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("match_anchors", COLAD_BOX(&colad::match_anchors)); }

@@ -1,8 +1,7 @@
 // match_anchors on CUDA: two passes over (tile of anchors) x (objects of the image), the objects in shared memory. An
 // object's best IoU is kept by integer atomic maxima on the bits of a value >= 0 (ordered like the value itself), first
 // within the block, then once a block: the result does not depend on the order.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/matching/matching.h"
 
@@ -169,7 +168,7 @@ __global__ void second_pass_kernel(const __grid_constant__ MatchParams p) {
 std::tuple<Tensor, Tensor> match_anchors_cuda(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                               std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
                                               std::optional<Tensor> ignore_offsets, double iou_threshold,
-                                              std::string low_quality, double ignore_iof, bool claim_zero_overlap,
+                                              std::string_view low_quality, double ignore_iof, bool claim_zero_overlap,
                                               bool inclusive_corners) {
   MatchCall call = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, iou_threshold,
                                   low_quality, ignore_iof, claim_zero_overlap, inclusive_corners);
@@ -189,4 +188,4 @@ std::tuple<Tensor, Tensor> match_anchors_cuda(const Tensor& anchors, const Tenso
 
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("match_anchors", TORCH_BOX(&colad::match_anchors_cuda)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("match_anchors", COLAD_BOX(&colad::match_anchors_cuda)); }

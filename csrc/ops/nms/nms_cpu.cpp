@@ -1,6 +1,5 @@
 // nms_keep on the CPU: one group after the other, each box against the better ones that stayed.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "ops/nms/nms.h"
 
 namespace colad {
@@ -33,4 +32,4 @@ Tensor nms_keep(const Tensor& boxes, const Tensor& labels, const Tensor& images,
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("nms_keep", TORCH_BOX(&colad::nms_keep)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("nms_keep", COLAD_BOX(&colad::nms_keep)); }

@@ -1,7 +1,6 @@
 // nms_keep on CUDA: a group is worked by the block of its first box. The block goes through the group in order of score
 // and, for each box that stays, all its threads strike out the later boxes it suppresses. Memory is one flag a box.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/nms/nms.h"
 
@@ -48,4 +47,4 @@ Tensor nms_keep(const Tensor& boxes, const Tensor& labels, const Tensor& images,
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("nms_keep", TORCH_BOX(&colad::nms_keep)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("nms_keep", COLAD_BOX(&colad::nms_keep)); }

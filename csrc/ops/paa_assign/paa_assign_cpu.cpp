@@ -1,7 +1,6 @@
 // The whole assignment on the CPU: images side by side, each from its matches to its positives in the memory of the
 // results, so that nothing of the size of all anchors is needed besides.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "ops/assign/assign_cpu.h"
 #include "ops/assign_cost/assign_cost_cpu.h"
 #include "ops/matching/matching_cpu.h"
@@ -16,10 +15,11 @@ PaaAssignTensors paa_assign(std::vector<Tensor> logits, std::vector<Tensor> boxe
                             const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& gt_offsets,
                             std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
                             std::optional<Tensor> ignore_offsets, std::vector<int64_t> level_sizes,
-                            double iou_threshold, std::string low_quality, double ignore_iof, bool claim_zero_overlap,
-                            bool inclusive_corners, double alpha, double gamma, std::string box_cost, double box_weight,
-                            bool probs, int64_t topk, bool tied, int64_t max_iter, double tol, double reg_covar,
-                            std::string split, bool keep_single, bool keep_without_component0, bool prefix) {
+                            double iou_threshold, std::string_view low_quality, double ignore_iof,
+                            bool claim_zero_overlap, bool inclusive_corners, double alpha, double gamma,
+                            std::string_view box_cost, double box_weight, bool probs, int64_t topk, bool tied,
+                            int64_t max_iter, double tol, double reg_covar, std::string_view split, bool keep_single,
+                            bool keep_without_component0, bool prefix) {
   const MatchCall match =
       match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, iou_threshold, low_quality,
                      ignore_iof, claim_zero_overlap, inclusive_corners, /*with_iou=*/false);
@@ -51,4 +51,4 @@ PaaAssignTensors paa_assign(std::vector<Tensor> logits, std::vector<Tensor> boxe
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("paa_assign", TORCH_BOX(&colad::paa_assign)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("paa_assign", COLAD_BOX(&colad::paa_assign)); }

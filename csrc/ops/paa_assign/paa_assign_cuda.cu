@@ -1,6 +1,5 @@
 // The whole assignment on CUDA: five launches, one after the other.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "ops/paa_assign/paa_assign.h"
 
 namespace colad {
@@ -10,10 +9,11 @@ PaaAssignTensors paa_assign(std::vector<Tensor> logits, std::vector<Tensor> boxe
                             const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& gt_offsets,
                             std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
                             std::optional<Tensor> ignore_offsets, std::vector<int64_t> level_sizes,
-                            double iou_threshold, std::string low_quality, double ignore_iof, bool claim_zero_overlap,
-                            bool inclusive_corners, double alpha, double gamma, std::string box_cost, double box_weight,
-                            bool probs, int64_t topk, bool tied, int64_t max_iter, double tol, double reg_covar,
-                            std::string split, bool keep_single, bool keep_without_component0, bool prefix) {
+                            double iou_threshold, std::string_view low_quality, double ignore_iof,
+                            bool claim_zero_overlap, bool inclusive_corners, double alpha, double gamma,
+                            std::string_view box_cost, double box_weight, bool probs, int64_t topk, bool tied,
+                            int64_t max_iter, double tol, double reg_covar, std::string_view split, bool keep_single,
+                            bool keep_without_component0, bool prefix) {
   const Tensor matched =
       std::get<0>(match_anchors_cuda(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, iou_threshold,
                                      low_quality, ignore_iof, claim_zero_overlap, inclusive_corners));
@@ -27,4 +27,4 @@ PaaAssignTensors paa_assign(std::vector<Tensor> logits, std::vector<Tensor> boxe
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("paa_assign", TORCH_BOX(&colad::paa_assign)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("paa_assign", COLAD_BOX(&colad::paa_assign)); }

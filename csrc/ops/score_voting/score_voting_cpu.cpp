@@ -1,6 +1,5 @@
 // score_voting on the CPU.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "ops/score_voting/score_voting.h"
 
 namespace colad {
@@ -28,4 +27,4 @@ Tensor score_voting(const Tensor& boxes, const Tensor& labels, const Tensor& all
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("score_voting", TORCH_BOX(&colad::score_voting)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("score_voting", COLAD_BOX(&colad::score_voting)); }

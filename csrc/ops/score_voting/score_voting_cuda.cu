@@ -1,6 +1,5 @@
 // score_voting on CUDA: one warp a kept box, its lanes share the voters.
-#include <torch/csrc/stable/library.h>
-
+#include "common/boxed.h"
 #include "common/reduce.cuh"
 #include "ops/score_voting/score_voting.h"
 
@@ -40,4 +39,4 @@ Tensor score_voting(const Tensor& boxes, const Tensor& labels, const Tensor& all
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("score_voting", TORCH_BOX(&colad::score_voting)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("score_voting", COLAD_BOX(&colad::score_voting)); }

@@ -1,0 +1,41 @@
+"""How much memory the process holds by malloc."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Callable
+
+import pytest
+
+FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+
+
+class Mallinfo(ctypes.Structure):
+    _fields_ = [(field, ctypes.c_size_t) for field in FIELDS.split()]  # struct mallinfo2 of malloc.h
+
+
+def bytes_in_use() -> int:
+    """Skips the test where the C library does not say: it is not glibc >= 2.33, or a sanitizer allocates."""
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None:
+        pytest.skip("the C library has no mallinfo2")
+    mallinfo2.restype = Mallinfo
+    info = mallinfo2()
+    if info.uordblks == 0:
+        pytest.skip("malloc is not the C library's")
+    return info.uordblks + info.hblkhd
+
+
+def bytes_left_behind(call: Callable[[], object], calls: int = 100, rounds: int = 5) -> float:
+    """By one call, on average over the round that left least: caches fill once, a leak grows in all of them."""
+    left = []
+    gc.freeze()  # what is there already: collections are quick then
+    for _ in range(rounds):
+        before = bytes_in_use()
+        for _ in range(calls):
+            call()
+        gc.collect()
+        left.append((bytes_in_use() - before) / calls)
+    gc.unfreeze()
+    return min(left)
