@@ -10,6 +10,7 @@
 #include "ops/assign_cost/assign_cost_math.h"
 #include "ops/focal_kl/focal_kl_math.h"
 #include "ops/gmm_em/gmm_em_lanes.h"
+#include "ops/iou/iou_backward_math.h"
 #include "ops/matching/matching_math.h"
 #include "ops/nms/nms_math.h"
 #include "ops/score_voting/score_voting_math.h"

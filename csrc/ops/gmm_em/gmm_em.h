@@ -17,7 +17,6 @@ struct GmmEmParams {
   const int64_t *starts, *ends;
   double *weights, *means, *variances;      // (G, 2)
   double *responsibility, *log_likelihood;  // (N,)
-  double* scratch;                          // (N, 2)
   int64_t *labels, *n_iter;
   bool* converged;
   int64_t segments, count;
@@ -25,8 +24,7 @@ struct GmmEmParams {
 };
 
 struct GmmEmCall {
-  Tensor values, starts, ends, weights, means, variances, responsibility, labels, log_likelihood, n_iter, converged,
-      scratch;
+  Tensor values, starts, ends, weights, means, variances, responsibility, labels, log_likelihood, n_iter, converged;
   GmmEmParams params;
   ScalarType dtype;
 
@@ -75,7 +73,6 @@ inline GmmEmCall gmm_em_contract(const Tensor& values, const Tensor& starts, con
                  doubles({n}),
                  new_tensor(values, {g}, ScalarType::Long),
                  new_tensor(values, {g}, ScalarType::Bool),
-                 doubles({n, 2}),
                  p,
                  values.scalar_type()};
   GmmEmParams& q = call.params;
@@ -90,7 +87,6 @@ inline GmmEmCall gmm_em_contract(const Tensor& values, const Tensor& starts, con
   q.log_likelihood = static_cast<double*>(call.log_likelihood.data_ptr());
   q.n_iter = static_cast<int64_t*>(call.n_iter.data_ptr());
   q.converged = static_cast<bool*>(call.converged.data_ptr());
-  q.scratch = static_cast<double*>(call.scratch.data_ptr());
   return call;
 }
 

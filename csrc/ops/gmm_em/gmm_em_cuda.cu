@@ -17,7 +17,7 @@ __global__ void padding_kernel(GmmEmParams p) {
 }
 
 template <typename T>
-__global__ void gmm_em_kernel(GmmEmParams p) {
+__global__ void gmm_em_kernel(GmmEmParams p, double* scratch) {  // (N, 2)
   const int lane = threadIdx.x % kWarp;
   for (int64_t g = thread_index() / kWarp; g < p.segments; g += thread_count() / kWarp) {
     // Offsets cannot be checked here without a sync: keep them inside the values.
@@ -26,7 +26,7 @@ __global__ void gmm_em_kernel(GmmEmParams p) {
     const int64_t count = end > start ? end - start : 0;
     const T* values = static_cast<const T*>(p.values) + start;
     const auto value = [values](int64_t i) { return static_cast<double>(values[i]); };
-    const EmResult fit = fit_mixture_warp(value, count, p.scratch + 2 * start, p.options);
+    const EmResult fit = fit_mixture_warp(value, count, scratch + 2 * start, p.options);
     if (lane == 0) {
       write_fit(p, g, fit);
     }
@@ -43,9 +43,10 @@ MixtureTensors gmm_em(const Tensor& values, const Tensor& starts, const Tensor& 
   const GmmEmParams& p = call.params;
   if (p.count > 0 || p.segments > 0) {
     const CudaScope scope(values);
+    const Tensor scratch = new_tensor(values, {p.count, 2}, ScalarType::Double);
     launch(padding_kernel, grid_for(p.count, kBlock), kBlock, 0, scope.stream(), p);
     COLAD_DISPATCH_FLOATING(call.dtype, launch(gmm_em_kernel<scalar_t>, grid_for(p.segments * kWarp, kBlock), kBlock, 0,
-                                               scope.stream(), p));
+                                               scope.stream(), p, static_cast<double*>(scratch.data_ptr())));
   }
   return call.outputs();
 }

@@ -8,7 +8,7 @@
 
 #include "common/allocate.h"
 #include "common/dispatch.h"
-#include "ops/iou/iou_math.h"
+#include "ops/iou/iou_backward_math.h"
 
 namespace colad {
 

@@ -15,7 +15,7 @@ struct MatchParams {
   const uint8_t* valid;                        // may be null
   int64_t valid_stride_image;                  // 0 where all images share `valid`
   int64_t* matched;
-  void *iou, *object_best;  // object_best: scratch (G,) in the compute type
+  void* iou;
   int64_t images, anchor_count, objects, ignore_count;
   double iou_threshold, ignore_iof;
   LowQuality low_quality;
@@ -23,7 +23,7 @@ struct MatchParams {
 };
 
 struct MatchCall {
-  Tensor anchors, gt_boxes, gt_offsets, matched, iou, object_best;
+  Tensor anchors, gt_boxes, gt_offsets, matched, iou;
   std::optional<Tensor> valid, ignore_boxes, ignore_offsets;
   MatchParams params;
   ScalarType dtype;
@@ -86,7 +86,6 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
                  as_contiguous(gt_offsets),
                  new_tensor(anchors, {p.images, p.anchor_count}, ScalarType::Long),
                  new_tensor(anchors, {with_iou ? p.images : 0, p.anchor_count}),
-                 new_tensor(anchors, {p.objects}, dtype == ScalarType::Double ? dtype : ScalarType::Float),
                  as_contiguous(valid),
                  as_boxes(ignore_boxes),
                  as_contiguous(ignore_offsets),
@@ -101,7 +100,6 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   q.ignore_offsets = data_or_null<int64_t>(call.ignore_offsets);
   q.matched = static_cast<int64_t*>(call.matched.data_ptr());
   q.iou = call.iou.data_ptr();
-  q.object_best = call.object_best.data_ptr();
   return call;
 }
 

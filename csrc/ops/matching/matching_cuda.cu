@@ -107,11 +107,11 @@ __device__ void for_each_tile(const MatchParams& p, int64_t image, Tile<compute_
 }
 
 template <typename T>
-__global__ void first_pass_kernel(const __grid_constant__ MatchParams p) {
+__global__ void first_pass_kernel(const __grid_constant__ MatchParams p, void* best_of_objects) {
   using C = compute_t<T>;
   using Bits = typename Tile<C>::Bits;
   __shared__ Tile<C> tile;
-  Bits* object_best = static_cast<Bits*>(p.object_best);
+  Bits* object_best = static_cast<Bits*>(best_of_objects);  // (G,)
   for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
     const TileAnchor<C> own = tile_anchor<T>(p, item);
     BestObject<C> best{C(-1), -1};
@@ -139,11 +139,11 @@ __global__ void first_pass_kernel(const __grid_constant__ MatchParams p) {
 }
 
 template <typename T>
-__global__ void second_pass_kernel(const __grid_constant__ MatchParams p) {
+__global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const void* best_of_objects) {
   using C = compute_t<T>;
   using Bits = typename Tile<C>::Bits;
   __shared__ Tile<C> tile;
-  const Bits* object_best = static_cast<const Bits*>(p.object_best);
+  const Bits* object_best = static_cast<const Bits*>(best_of_objects);
   for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
     const TileAnchor<C> own = tile_anchor<T>(p, item);
     SecondPass<C> pass;
@@ -176,11 +176,15 @@ std::tuple<Tensor, Tensor> match_anchors_cuda(const Tensor& anchors, const Tenso
   const int64_t work = p.images * p.anchor_count;
   if (work > 0) {
     const CudaScope scope(call.anchors);
-    torch::stable::zero_(call.object_best);
+    const ScalarType compute = call.dtype == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+    Tensor object_best = new_tensor(call.anchors, {p.objects}, compute);
+    torch::stable::zero_(object_best);
     COLAD_DISPATCH_FLOATING(
-        call.dtype, launch(first_pass_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p);
+        call.dtype, launch(first_pass_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p,
+                           object_best.data_ptr());
         if (p.low_quality != LowQuality::none || p.ignore_boxes != nullptr) {
-          launch(second_pass_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p);
+          launch(second_pass_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p,
+                 object_best.data_ptr());
         });
   }
   return {call.matched, call.iou};
