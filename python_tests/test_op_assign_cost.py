@@ -79,3 +79,12 @@ def test_runs_of_every_length_in_maps(dtype):
     cost = assign_cost(maps.transpose(1, 2), boxes, *objects)
     torch.testing.assert_close(cost, assign_cost_reference(maps.transpose(1, 2), boxes, *objects), rtol=2e-5, atol=2e-5)
     assert cost.equal(assign_cost(maps.transpose(1, 2).contiguous(), boxes, *objects))
+
+
+def test_levels_of_logits_and_boxes_may_differ():
+    rows, maps = scene_case("rows"), scene_case("maps", as_maps=True)
+    (logits, boxes), rest = maps.args[:2], rows.args[2:]
+    halves = list(rows.args[1].split([boxes[0].shape[1] + 1, rows.args[1].shape[1] - boxes[0].shape[1] - 1], dim=1))
+    for levels in (rows.args[1], halves):
+        assert assign_cost(logits, levels, *rest).equal(rows.call(assign_cost))
+        assert assign_cost(rows.args[0], boxes, *rest).equal(rows.call(assign_cost))

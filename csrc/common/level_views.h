@@ -22,6 +22,9 @@ struct LevelViews {
   int count;
   torch::headeronly::ScalarType dtype;
 
+  // The anchor behind the last one of a level; `anchors`: of all levels.
+  int64_t end_of(int l, int64_t anchors) const { return l + 1 < count ? level[l + 1].first_anchor : anchors; }
+
   COLAD_HD const LevelView& of_anchor(int64_t anchor) const {
     int l = 0;
     while (l + 1 < count && anchor >= level[l + 1].first_anchor) {

@@ -25,9 +25,8 @@ struct ClassSums {
 template <typename T>
 void read_classes(const AssignCostParams& p, const Group& group, const Runs& runs, int64_t first, int64_t last,
                   ClassSums& sums) {
-  const LevelView& view = p.logits.level[group.level];
-  const T* channels = channels_of<T>(group, view);
-  vectorised([=, &runs, &sums, stride = view.stride_channel, classes = p.classes] {
+  const T* channels = channels_of<T>(group, group.logits);
+  vectorised([=, &runs, &sums, stride = group.logits.stride_channel, classes = p.classes] {
     for (int64_t c = first; c < last; ++c) {
       if (c + kClasses < classes) {
         prefetch_channel(channels + (c + kClasses) * stride, runs);
@@ -75,7 +74,7 @@ void write_class_costs(const AssignCostParams& p, const Group& group, float* cos
   for (int64_t i = 0; i < group.count; ++i) {
     sums.label[i] = static_cast<int32_t>(p.gt_labels[group.row[i]]);
   }
-  const Runs runs = runs_of(group, p.logits.level[group.level]);
+  const Runs runs = runs_of(group, group.logits);
   const int64_t padded = (group.count + kWidth - 1) / kWidth * kWidth;  // whole vectors
   for (int64_t first = 0; first < p.classes; first += kClasses) {
     const int64_t last = std::min(first + kClasses, p.classes);
@@ -91,19 +90,25 @@ struct Corners {
 };
 
 template <typename T>
-void read_corners(const AssignCostParams& p, const Group& group, Corners& corners) {
-  for (int64_t i = 0; i < group.count; ++i) {
-    const ChannelRow corner = channel_row(p.boxes, group.image, group.anchor[i]);  // their levels may be others
-    for (int64_t k = 0; k < 4; ++k) {
-      corners.box[k][i] = static_cast<float>(static_cast<const T*>(corner.data)[corner.start + k * corner.stride]);
+void prefetch_corners(const Group& group, const Runs& runs) {
+  for (int64_t k = 0; k < 4; ++k) {
+    prefetch_channel(channels_of<T>(group, group.boxes) + k * group.boxes.stride_channel, runs);
+  }
+}
+
+template <typename T>
+void read_corners(const AssignCostParams& p, const Group& group, const Runs& runs, Corners& corners) {
+  for (int64_t k = 0; k < 4; ++k) {
+    copy_channel(channels_of<T>(group, group.boxes) + k * group.boxes.stride_channel, runs, corners.box[k]);
+    for (int64_t i = 0; i < group.count; ++i) {
       corners.gt[k][i] = load_float(p.gt_boxes, 4 * group.row[i] + k, p.gt_dtype);
     }
   }
 }
 
-void add_box_costs(const AssignCostParams& p, const Group& group, float* cost) {
+void add_box_costs(const AssignCostParams& p, const Group& group, const Runs& runs, float* cost) {
   Corners corners;
-  COLAD_DISPATCH_FLOATING(p.boxes.dtype, read_corners<scalar_t>(p, group, corners));
+  COLAD_DISPATCH_FLOATING(p.boxes.dtype, read_corners<scalar_t>(p, group, runs, corners));
   with_constant(p.options.box_cost, [&](auto mode) {
     vectorised([=, &corners, options = p.options, count = group.count]() mutable {
       options.box_cost = decltype(mode)::value;
@@ -118,11 +123,29 @@ void add_box_costs(const AssignCostParams& p, const Group& group, float* cost) {
 
 void write_group(const AssignCostParams& p, const Group& group) {
   float cost[kGroup];
+  const Runs box_runs = runs_of(group, group.boxes);
+  COLAD_DISPATCH_FLOATING(p.boxes.dtype, prefetch_corners<scalar_t>(group, box_runs));
   write_class_costs(p, group, cost);
-  add_box_costs(p, group, cost);
+  add_box_costs(p, group, box_runs, cost);
   float* of_image = p.cost + group.image * p.anchor_count;
   for (int64_t i = 0; i < group.count; ++i) {
     of_image[group.anchor[i]] = cost[i];
+  }
+}
+
+// Of the anchors begin..end, which lie on one level of the logits and one of the boxes.
+void write_costs_of_level(const AssignCostParams& p, Group& group, int64_t begin, int64_t end) {
+  group.count = 0;
+  for_each_matched(p.matched + group.image * p.anchor_count, begin, end, [&](int64_t anchor, int64_t row) {
+    group.anchor[group.count] = anchor;
+    group.row[group.count] = row;
+    if (++group.count == kGroup) {
+      write_group(p, group);
+      group.count = 0;
+    }
+  });
+  if (group.count > 0) {
+    write_group(p, group);
   }
 }
 
@@ -172,26 +195,16 @@ void check_labels_exist(const AssignCostParams& p) {
 }
 
 void write_costs(const AssignCostParams& p, int64_t image, int64_t begin, int64_t end) {
-  const int64_t* matched = p.matched + image * p.anchor_count;
   std::fill(p.cost + image * p.anchor_count + begin, p.cost + image * p.anchor_count + end, kNoCost);
   Group group;
   group.image = image;
   for (int l = 0; l < p.logits.count; ++l) {
-    group.level = l;
-    group.first_anchor = p.logits.level[l].first_anchor;
-    const int64_t level_end = l + 1 < p.logits.count ? p.logits.level[l + 1].first_anchor : p.anchor_count;
-    group.count = 0;
-    for_each_matched(matched, std::max(begin, group.first_anchor), std::min(end, level_end),
-                     [&](int64_t anchor, int64_t row) {
-                       group.anchor[group.count] = anchor;
-                       group.row[group.count] = row;
-                       if (++group.count == kGroup) {
-                         write_group(p, group);
-                         group.count = 0;
-                       }
-                     });
-    if (group.count > 0) {
-      write_group(p, group);
+    group.logits = p.logits.level[l];
+    for (int b = 0; b < p.boxes.count; ++b) {  // mostly the same levels, but they may be others
+      group.boxes = p.boxes.level[b];
+      const int64_t first = std::max(group.logits.first_anchor, group.boxes.first_anchor);
+      const int64_t last = std::min(p.logits.end_of(l, p.anchor_count), p.boxes.end_of(b, p.anchor_count));
+      write_costs_of_level(p, group, std::max(begin, first), std::min(end, last));
     }
   }
 }

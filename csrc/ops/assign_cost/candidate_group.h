@@ -11,15 +11,14 @@ namespace colad {
 constexpr int64_t kGroup = 512;  // measured: 256 are 2 % slower
 constexpr int64_t kWidth = 16;   // floats of the widest vector
 
-// Candidates on one level of one image, ascending.
+// Candidates of one image, on one level of the logits and one of the boxes, ascending.
 struct Group {
-  int level;
-  int64_t first_anchor;  // of the level
+  LevelView logits, boxes;
   int64_t image, count;
   int64_t anchor[kGroup], row[kGroup];
 };
 
-// Stretches of neighbours in a channel of one view of a group's level, of kWidth elements at most.
+// Stretches of neighbours in a channel of one of a group's views, of kWidth elements at most.
 struct Runs {
   int64_t first[kGroup], length[kGroup];  // elements of the channel
   int64_t slot[kGroup];                   // of the first, in the group
@@ -31,7 +30,7 @@ inline Runs runs_of(const Group& group, const LevelView& view) {
   Runs runs;
   int64_t r = -1;
   for (int64_t i = 0; i < group.count; ++i) {
-    const int64_t element = (group.anchor[i] - group.first_anchor) * view.stride_anchor;
+    const int64_t element = (group.anchor[i] - view.first_anchor) * view.stride_anchor;
     if (r >= 0 && element == runs.first[r] + runs.length[r] && runs.length[r] < kWidth) {
       ++runs.length[r];
     } else {
