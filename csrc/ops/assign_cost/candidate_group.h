@@ -90,10 +90,10 @@ void copy_channel(const T* channel, const Runs& runs, float* to) {
       copy_both_ends<8>(from, length, slot);
     } else if (length >= 4) {
       copy_both_ends<4>(from, length, slot);
+    } else if (length >= 2) {
+      copy_both_ends<2>(from, length, slot);
     } else {
-      for (int64_t k = 0; k < length; ++k) {
-        slot[k] = static_cast<float>(from[k]);
-      }
+      copy_elements<1>(from, slot);
     }
   }
 }
