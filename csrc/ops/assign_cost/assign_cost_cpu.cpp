@@ -97,18 +97,26 @@ void prefetch_corners(const Group& group, const Runs& runs) {
 }
 
 template <typename T>
-void read_corners(const AssignCostParams& p, const Group& group, const Runs& runs, Corners& corners) {
+void read_corners(const Group& group, const Runs& runs, Corners& corners) {
   for (int64_t k = 0; k < 4; ++k) {
     copy_channel(channels_of<T>(group, group.boxes) + k * group.boxes.stride_channel, runs, corners.box[k]);
-    for (int64_t i = 0; i < group.count; ++i) {
-      corners.gt[k][i] = load_float(p.gt_boxes, 4 * group.row[i] + k, p.gt_dtype);
+  }
+}
+
+template <typename T>
+void read_gt_corners(const AssignCostParams& p, const Group& group, Corners& corners) {
+  for (int64_t i = 0; i < group.count; ++i) {
+    const T* gt = static_cast<const T*>(p.gt_boxes) + 4 * group.row[i];
+    for (int64_t k = 0; k < 4; ++k) {
+      corners.gt[k][i] = static_cast<float>(gt[k]);
     }
   }
 }
 
 void add_box_costs(const AssignCostParams& p, const Group& group, const Runs& runs, float* cost) {
   Corners corners;
-  COLAD_DISPATCH_FLOATING(p.boxes.dtype, read_corners<scalar_t>(p, group, runs, corners));
+  COLAD_DISPATCH_FLOATING(p.boxes.dtype, read_corners<scalar_t>(group, runs, corners));
+  COLAD_DISPATCH_FLOATING(p.gt_dtype, read_gt_corners<scalar_t>(p, group, corners));
   with_constant(p.options.box_cost, [&](auto mode) {
     vectorised([=, &corners, options = p.options, count = group.count]() mutable {
       options.box_cost = decltype(mode)::value;
