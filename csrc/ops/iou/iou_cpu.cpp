@@ -1,5 +1,6 @@
 // box_iou and aligned_box_iou on the CPU.
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -53,20 +54,19 @@ void iou_rows(const IouParams& p, const BoxBlocksView<compute_t<T>> blocks, cons
       }
       continue;
     }
+    const bool skips = kSkips<mode> && is_finite(box);
+    if (skips) {
+      std::memset(out + row * m, 0, m * sizeof(T));
+    }
     vectorised([=, measured = measure(box, mode)] {
-      const bool skips = kSkips<mode> && is_finite(box);
       for (int64_t block = 0; block < blocks.blocks; ++block) {
         const int64_t first = block * kBlockBoxes, left = m - first;
         T* const to = out + row * m + first;
-        const bool reached = !skips || reaches(box, blocks.around(block));
+        if (skips && !reaches(box, blocks.around(block))) {
+          continue;
+        }
         if (left >= kBlockBoxes) {
-          if (reached) {
-            write_block(measured, first, kBlockBoxes, to);
-          } else {
-            for (int64_t k = 0; k < kBlockBoxes; ++k) {
-              to[k] = T(0);
-            }
-          }
+          write_block(measured, first, kBlockBoxes, to);
           continue;
         }
         const int64_t lanes = (left + kLanes - 1) / kLanes * kLanes;
@@ -107,9 +107,7 @@ void iou_columns(const IouParams& p, const BoxBlocksView<compute_t<T>> blocks, i
       const int64_t first = block * kBlockBoxes, count = std::min(kBlockBoxes, blocks.count - first);
       const Box<C> around = blocks.around(block);
       T* const rows = out + first * m;
-      for (int64_t i = 0; i < count * m; ++i) {
-        rows[i] = T(0);
-      }
+      std::memset(rows, 0, count * m * sizeof(T));
       for (int64_t c = 0; c < m; ++c) {
         const MeasuredBox<C> column = columns[c];
         if (!everywhere[c] && !reaches(column.box, around)) {
