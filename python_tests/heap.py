@@ -29,13 +29,16 @@ def bytes_in_use() -> int:
 
 def bytes_left_behind(call: Callable[[], object], calls: int = 100, rounds: int = 5) -> float:
     """By one call, on average over the round that left least: caches fill once, a leak grows in all of them."""
-    left = []
+    left, before = [], bytes_in_use()
     gc.freeze()  # what is there already: collections are quick then
-    for _ in range(rounds):
-        before = bytes_in_use()
-        for _ in range(calls):
-            call()
-        gc.collect()
-        left.append((bytes_in_use() - before) / calls)
-    gc.unfreeze()
+    try:
+        for _ in range(rounds):
+            for _ in range(calls):
+                call()
+            gc.collect()
+            after = bytes_in_use()
+            left.append((after - before) / calls)
+            before = after
+    finally:
+        gc.unfreeze()
     return min(left)
