@@ -49,6 +49,12 @@ struct Compute<double> {
 template <typename T>
 using compute_t = typename Compute<T>::type;
 
+// The same for a dtype known at run time only.
+inline torch::headeronly::ScalarType compute_type(torch::headeronly::ScalarType type) {
+  using torch::headeronly::ScalarType;
+  return type == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
 // Element `i` of an array whose dtype is known at run time only, as float32.
 COLAD_HD float load_float(const void* data, int64_t i, torch::headeronly::ScalarType type) {
   switch (type) {

@@ -113,7 +113,7 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
   p.input = strided(input);
   p.columns_outermost = p.input.column > p.input.anchor && d >= 2;
   if (weight) {
-    check_dtype(*weight, "weight", input.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float);
+    check_dtype(*weight, "weight", compute_type(input.scalar_type()));
     check_same_device(*weight, "weight", input, name);
     const bool rows = weight->dim() == d - 1;
     check_shape(*weight, "weight", {sizes.begin(), rows ? sizes.end() - 1 : sizes.end()},
@@ -121,7 +121,7 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
     p.weight = rows ? strided_rows(*weight) : strided(*weight);
     p.weight_of_rows = rows;
   }
-  const ScalarType sum_dtype = input.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+  const ScalarType sum_dtype = compute_type(input.scalar_type());
   LossCall call{input, input, input, p, input.scalar_type()};
   LossParams& q = call.params;
   if (grad != nullptr) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/batches.h"
 #include "common/boxed.h"
 #include "common/cpu_capability.h"
 #include "common/usual_gamma.h"
@@ -182,14 +183,8 @@ Tensor assign_cost_cpu(std::vector<Tensor> logits, std::vector<Tensor> boxes, co
   const AssignCostParams& p = call.params;
   check_labels_exist(p);
   check_matched(p);
-  torch::stable::parallel_for(0, p.images * p.anchor_count, kAnchorsAThread, [&](int64_t begin, int64_t end) {
-    while (begin < end) {
-      const int64_t image = begin / p.anchor_count, first = image * p.anchor_count;
-      const int64_t stop = std::min(end, first + p.anchor_count);
-      write_costs(p, image, begin - first, stop - first);
-      begin = stop;
-    }
-  });
+  for_batches(p.images, p.anchor_count, kAnchorsAThread,
+              [&](int64_t image, int64_t begin, int64_t end) { write_costs(p, image, begin, end); });
   return call.cost;
 }
 

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "common/batches.h"
 #include "common/boxed.h"
 #include "ops/iou/box_blocks.h"
 #include "ops/iou/iou.h"
@@ -131,18 +132,6 @@ void iou_columns(const IouParams& p, const BoxBlocksView<compute_t<T>> blocks, i
   }
 }
 
-// Calls visit(batch, begin, end) for stretches of rows of one batch, on as many threads as pay.
-template <typename Visit>
-void for_rows(const IouParams& p, Visit visit) {
-  torch::stable::parallel_for(0, p.batches * p.n, kPairsOfBlocksAThread / p.m + 1, [&](int64_t begin, int64_t end) {
-    while (begin < end) {
-      const int64_t batch = begin / p.n, stop = std::min(end, (batch + 1) * p.n);
-      visit(batch, begin, stop);
-      begin = stop;
-    }
-  });
-}
-
 template <typename T>
 BoxBlocks<compute_t<T>> blocks_of(const void* boxes, int64_t first, int64_t count) {
   const T* rows = static_cast<const T*>(boxes);
@@ -154,22 +143,24 @@ BoxBlocks<compute_t<T>> blocks_of(const void* boxes, int64_t first, int64_t coun
 template <IouMode mode, typename T>
 void pairwise_iou_of(const IouParams& p) {
   using C = compute_t<T>;
+  const int64_t grain = kPairsOfBlocksAThread / p.m + 1;
   if constexpr (kSkips<mode>) {
     if (p.n >= p.m && p.m <= kMostColumns) {
-      for_rows(p, [&](int64_t, int64_t begin, int64_t end) {
-        iou_columns<mode, T>(p, blocks_of<T>(p.boxes1, begin, end - begin).view(), begin);
+      for_batches(p.batches, p.n, grain, [&](int64_t batch, int64_t begin, int64_t end) {
+        const int64_t first = batch * p.n + begin;
+        iou_columns<mode, T>(p, blocks_of<T>(p.boxes1, first, end - begin).view(), first);
       });
       return;
     }
   }
-  for_rows(p, [&](int64_t batch, int64_t begin, int64_t end) {
+  for_batches(p.batches, p.n, grain, [&](int64_t batch, int64_t begin, int64_t end) {
     const BoxBlocks<C> blocks = blocks_of<T>(p.boxes2, batch * p.m, p.m);
     const BoxBlocksView<C>& view = blocks.view();
     std::vector<C> angles(mode == IouMode::ciou ? view.blocks * kBlockBoxes : 0);
     for (size_t i = 0; i < angles.size(); ++i) {
       angles[i] = aspect_angle(view.box(i));
     }
-    iou_rows<mode, T>(p, view, angles.data(), begin, end);
+    iou_rows<mode, T>(p, view, angles.data(), batch * p.n + begin, batch * p.n + end);
   });
 }
 

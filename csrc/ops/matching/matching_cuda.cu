@@ -176,8 +176,7 @@ std::tuple<Tensor, Tensor> match_anchors_cuda(const Tensor& anchors, const Tenso
   const int64_t work = p.images * p.anchor_count;
   if (work > 0) {
     const CudaScope scope(call.anchors);
-    const ScalarType compute = call.dtype == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-    Tensor object_best = new_tensor(call.anchors, {p.objects}, compute);
+    Tensor object_best = new_tensor(call.anchors, {p.objects}, compute_type(call.dtype));
     torch::stable::zero_(object_best);
     COLAD_DISPATCH_FLOATING(
         call.dtype, launch(first_pass_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p,
