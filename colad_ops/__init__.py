@@ -11,17 +11,17 @@ from colad_ops._library import build_info
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
 from colad_ops.debug import set_debug
-from colad_ops.ops.assign import CostStatistics, cost_statistics, split_candidates
 from colad_ops.ops.assign_cost import assign_cost
-from colad_ops.ops.co_assign import CoAssignment, colad_assign
+from colad_ops.ops.colad_assign import CoAssignment, colad_assign
 from colad_ops.ops.focal_kl import focal_kl_loss
 from colad_ops.ops.focal_loss import sigmoid_focal_loss
 from colad_ops.ops.gmm_em import GaussianMixture2, gmm_em
 from colad_ops.ops.iou import aligned_box_iou, box_iou
-from colad_ops.ops.matching import Match, match_anchors
+from colad_ops.ops.match_anchors import Match, match_anchors
 from colad_ops.ops.nms import batched_nms
 from colad_ops.ops.paa_assign import paa_assign
 from colad_ops.ops.score_voting import VotedBoxes, score_voting
+from colad_ops.ops.split_candidates import CostStatistics, cost_statistics, split_candidates
 from colad_ops.ragged import ragged
 
 __version__ = build_info()["version"]

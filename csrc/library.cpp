@@ -8,7 +8,7 @@ STABLE_TORCH_LIBRARY(colad, m) {
   m.def("box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str mode) -> (Tensor, Tensor)");
   m.def("aligned_box_iou(Tensor boxes1, Tensor boxes2, str mode) -> Tensor");
   m.def("aligned_box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str mode) -> (Tensor, Tensor)");
-  // matching
+  // match_anchors
   m.def(
       "match_anchors(Tensor anchors, Tensor gt_boxes, Tensor gt_offsets, Tensor? valid, Tensor? ignore_boxes, "
       "Tensor? ignore_offsets, float iou_threshold, str low_quality, float ignore_iof, bool claim_zero_overlap, "
@@ -23,7 +23,7 @@ STABLE_TORCH_LIBRARY(colad, m) {
       "gmm_em(Tensor values, Tensor starts, Tensor ends, bool tied, int max_iter, float tol, float reg_covar) "
       "-> (Tensor weights, Tensor means, Tensor variances, Tensor responsibility, Tensor labels, "
       "Tensor log_likelihood, Tensor n_iter, Tensor converged)");
-  // assign
+  // split_candidates
   m.def(
       "split_candidates(Tensor cost, Tensor matched, Tensor gt_offsets, SymInt num_objects, SymInt[] level_sizes, int "
       "topk, bool tied, "
@@ -35,13 +35,14 @@ STABLE_TORCH_LIBRARY(colad, m) {
       "-> (Tensor count, Tensor mean, Tensor std)");
   // paa_assign
   m.def(
-      "paa_assign(Tensor[] logits, Tensor[] boxes, Tensor anchors, Tensor gt_boxes, Tensor gt_labels, Tensor gt_offsets, "
+      "paa_assign(Tensor[] logits, Tensor[] boxes, Tensor anchors, Tensor gt_boxes, Tensor gt_labels, Tensor "
+      "gt_offsets, "
       "Tensor? valid, Tensor? ignore_boxes, Tensor? ignore_offsets, SymInt[] level_sizes, float iou_threshold, "
       "str low_quality, float ignore_iof, bool claim_zero_overlap, bool inclusive_corners, float alpha, float gamma, "
       "str box_cost, float box_weight, bool probs, int topk, bool tied, int max_iter, float tol, float reg_covar, "
       "str split, bool keep_single, bool keep_without_component0, bool prefix) -> (Tensor matched, Tensor cost, "
       "Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, Tensor variances)");
-  // co_assign
+  // colad_assign
   m.def("indicator_means(Tensor values, Tensor gt_offsets) -> Tensor");
   m.def("select_costs(Tensor costs, Tensor matched, Tensor teacher, SymInt[] level_sizes) -> Tensor");
   // focal_loss

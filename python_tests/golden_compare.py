@@ -12,7 +12,7 @@ from golden_table import Recording
 from torch import Tensor
 
 from colad_ops import AssignConfig, Assignment, box_iou, cost_statistics, gmm_em, match_anchors
-from colad_ops.ops.assign import cheapest_of_levels
+from colad_ops.ops.split_candidates import cheapest_of_levels
 
 ILL = "of objects that noise of {:g} changes"
 

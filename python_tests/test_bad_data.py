@@ -25,9 +25,9 @@ from colad_ops import (
     sigmoid_focal_loss,
     split_candidates,
 )
-from colad_ops.ops.co_assign import GRANULARITIES
+from colad_ops.ops.colad_assign import GRANULARITIES
 from colad_ops.ops.iou import MODES
-from colad_ops.ops.matching import match_anchors_reference
+from colad_ops.ops.match_anchors import match_anchors_reference
 
 FAR = torch.tensor([900.0, 900, 950, 950])
 INVERTED, POINT, LINE = (torch.tensor(x) for x in ([10.0, 10, 0, 0], [5.0, 5, 5, 5], [0.0, 5, 10, 5]))

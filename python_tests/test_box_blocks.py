@@ -8,7 +8,7 @@ from scenes import random_boxes
 
 from colad_ops import aligned_box_iou, box_iou, match_anchors
 from colad_ops.ops.iou import MODES, aligned_box_iou_reference, box_iou_reference
-from colad_ops.ops.matching import match_anchors_reference
+from colad_ops.ops.match_anchors import match_anchors_reference
 
 NAN, INF = float("nan"), float("inf")
 COUNTS = (0, 1, 15, 16, 17, 63, 64, 65, 200)  # around a vector and a block

@@ -33,7 +33,7 @@ from colad_ops import (
     split_candidates,
 )
 from colad_ops.detection import PAALoss
-from colad_ops.ops.co_assign import _teacher_of_levels
+from colad_ops.ops.colad_assign import _teacher_of_levels
 
 NAMES = golden.cases("colad_assign")
 NETWORKS = ("s", "t")  # student, teacher

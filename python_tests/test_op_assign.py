@@ -5,8 +5,8 @@ from scenes import make_scene
 from test_op_assign_cost import channel_first_views
 
 from colad_ops import AssignConfig, cost_statistics, match_anchors, paa_assign, split_candidates
-from colad_ops.ops.assign import split_candidates_reference
 from colad_ops.ops.paa_assign import paa_assign_reference
+from colad_ops.ops.split_candidates import split_candidates_reference
 
 SPLITS = ["peak", "posterior", "band"]
 

@@ -3,7 +3,7 @@ import torch
 from scenes import make_scene
 
 from colad_ops import AssignConfig, assign_cost, colad_assign, match_anchors, paa_assign
-from colad_ops.ops.co_assign import GRANULARITIES
+from colad_ops.ops.colad_assign import GRANULARITIES
 
 
 def networks(seed=0, objects=(3, 0, 4), count=2):

@@ -3,7 +3,7 @@ from op_contract import Case, NoSyncContract
 from scenes import make_scene, random_boxes
 
 from colad_ops import match_anchors
-from colad_ops.ops.matching import match_anchors_reference
+from colad_ops.ops.match_anchors import match_anchors_reference
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 

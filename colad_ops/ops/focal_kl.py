@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from colad_ops.devices import check_same_device
-from colad_ops.ops import losses
-from colad_ops.ops.once import register_once
+from colad_ops.ops import _losses
+from colad_ops.ops._differentiable_once import register_once
 
 
 def focal_kl_loss(
@@ -46,41 +46,41 @@ def focal_kl_loss(
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
     """
-    losses.check_reduction(reduction, avg_factor)
+    _losses.check_reduction(reduction, avg_factor)
     if teacher.shape != student_logits.shape:
         raise RuntimeError(
             f"teacher should have shape {tuple(student_logits.shape)} of student_logits, got {tuple(teacher.shape)}"
         )
-    weight = losses.check_weight(weight, student_logits)
-    flat_weight = losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == student_logits.dim() else 0)
+    weight = _losses.check_weight(weight, student_logits)
+    flat_weight = _losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == student_logits.dim() else 0)
     arguments = (
-        losses.at_most_3d(student_logits, 1),
-        losses.at_most_3d(teacher.detach(), 1),
+        _losses.at_most_3d(student_logits, 1),
+        _losses.at_most_3d(teacher.detach(), 1),
         flat_weight,
         gamma,
         teacher_is_logits,
         smooth,
     )
-    if losses.saves_gradient(student_logits, reduction):
-        expected = losses.expected_grad(student_logits, reduction, avg_factor)
+    if _losses.saves_gradient(student_logits, reduction):
+        expected = _losses.expected_grad(student_logits, reduction, avg_factor)
         result, _ = torch.ops.colad.focal_kl_loss_and_gradient(*arguments, expected)
     else:
         result = torch.ops.colad.focal_kl_loss(*arguments, reduction != "none")
     if reduction == "none":
         return result.view(student_logits.shape)
-    return losses.reduce(result, student_logits.numel(), reduction, avg_factor)
+    return _losses.reduce(result, student_logits.numel(), reduction, avg_factor)
 
 
 @torch.library.register_fake("colad::focal_kl_loss")
 def _(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, sum):
     check_same_device(student_logits=student_logits, teacher=teacher, weight=weight)
-    return losses.loss_fake(student_logits, sum)
+    return _losses.loss_fake(student_logits, sum)
 
 
 @torch.library.register_fake("colad::focal_kl_loss_and_gradient")
 def _(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, grad):
     check_same_device(student_logits=student_logits, teacher=teacher, weight=weight, grad=grad)
-    return losses.loss_fake(student_logits, True), losses.loss_fake(student_logits, False)
+    return _losses.loss_fake(student_logits, True), _losses.loss_fake(student_logits, False)
 
 
 @torch.library.register_fake("colad::focal_kl_loss_backward")
@@ -96,7 +96,7 @@ def _save(ctx, inputs, output) -> None:
 
 def _save_gradient(ctx, inputs, output) -> None:
     _save(ctx, inputs, output)
-    losses.save_gradient(ctx, output[1], inputs[-1])
+    _losses.save_gradient(ctx, output[1], inputs[-1])
 
 
 def _backward(ctx, grad: Tensor):
@@ -107,7 +107,7 @@ def _backward(ctx, grad: Tensor):
 def _backward_of_sum(ctx, grad: Tensor | None, _):
     if grad is None:
         return (None,) * 7
-    gradient = losses.saved_gradient(ctx, grad)
+    gradient = _losses.saved_gradient(ctx, grad)
     return _backward(ctx, grad) if gradient is None else (gradient, *[None] * 6)
 
 
@@ -143,4 +143,4 @@ def focal_kl_loss_reference(
     loss = focal * (cross_entropy - entropy)
     if weight is not None:
         loss = loss * (weight if weight.dim() == loss.dim() else weight.unsqueeze(-1))
-    return loss.to(dtype) if reduction == "none" else losses.reduce(loss.sum(), loss.numel(), reduction, avg_factor)
+    return loss.to(dtype) if reduction == "none" else _losses.reduce(loss.sum(), loss.numel(), reduction, avg_factor)

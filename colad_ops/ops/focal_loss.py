@@ -8,8 +8,8 @@ from torch import Tensor
 
 from colad_ops import debug
 from colad_ops.devices import check_same_device
-from colad_ops.ops import losses
-from colad_ops.ops.once import register_once
+from colad_ops.ops import _losses
+from colad_ops.ops._differentiable_once import register_once
 
 
 def sigmoid_focal_loss(
@@ -44,12 +44,12 @@ def sigmoid_focal_loss(
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
     """
-    losses.check_reduction(reduction, avg_factor)
-    weight = losses.check_weight(weight, logits)
-    flat_weight = losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == logits.dim() else 0)
-    arguments = losses.at_most_3d(logits, 1), losses.at_most_3d(labels, 0), flat_weight, alpha, gamma
-    if losses.saves_gradient(logits, reduction):
-        expected = losses.expected_grad(logits, reduction, avg_factor)
+    _losses.check_reduction(reduction, avg_factor)
+    weight = _losses.check_weight(weight, logits)
+    flat_weight = _losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == logits.dim() else 0)
+    arguments = _losses.at_most_3d(logits, 1), _losses.at_most_3d(labels, 0), flat_weight, alpha, gamma
+    if _losses.saves_gradient(logits, reduction):
+        expected = _losses.expected_grad(logits, reduction, avg_factor)
         result, _ = torch.ops.colad.sigmoid_focal_loss_and_gradient(*arguments, expected)
     else:
         result = torch.ops.colad.sigmoid_focal_loss(*arguments, reduction != "none")
@@ -58,20 +58,20 @@ def sigmoid_focal_loss(
     return (
         result.view(logits.shape)
         if reduction == "none"
-        else losses.reduce(result, logits.numel(), reduction, avg_factor)
+        else _losses.reduce(result, logits.numel(), reduction, avg_factor)
     )
 
 
 @torch.library.register_fake("colad::sigmoid_focal_loss")
 def _(logits, labels, weight, alpha, gamma, sum):
     check_same_device(logits=logits, labels=labels, weight=weight)
-    return losses.loss_fake(logits, sum)
+    return _losses.loss_fake(logits, sum)
 
 
 @torch.library.register_fake("colad::sigmoid_focal_loss_and_gradient")
 def _(logits, labels, weight, alpha, gamma, grad):
     check_same_device(logits=logits, labels=labels, weight=weight, grad=grad)
-    return losses.loss_fake(logits, True), losses.loss_fake(logits, False)
+    return _losses.loss_fake(logits, True), _losses.loss_fake(logits, False)
 
 
 @torch.library.register_fake("colad::sigmoid_focal_loss_backward")
@@ -87,7 +87,7 @@ def _save(ctx, inputs, output) -> None:
 
 def _save_gradient(ctx, inputs, output) -> None:
     _save(ctx, inputs, output)
-    losses.save_gradient(ctx, output[1], inputs[-1])
+    _losses.save_gradient(ctx, output[1], inputs[-1])
 
 
 def _backward(ctx, grad: Tensor):
@@ -98,7 +98,7 @@ def _backward(ctx, grad: Tensor):
 def _backward_of_sum(ctx, grad: Tensor | None, _):
     if grad is None:
         return (None,) * 6
-    gradient = losses.saved_gradient(ctx, grad)
+    gradient = _losses.saved_gradient(ctx, grad)
     return _backward(ctx, grad) if gradient is None else (gradient, *[None] * 5)
 
 
@@ -133,4 +133,4 @@ def sigmoid_focal_loss_reference(
     loss = loss * (labels != -2).unsqueeze(-1)
     if weight is not None:
         loss = loss * (weight if weight.dim() == loss.dim() else weight.unsqueeze(-1))
-    return loss.to(dtype) if reduction == "none" else losses.reduce(loss.sum(), loss.numel(), reduction, avg_factor)
+    return loss.to(dtype) if reduction == "none" else _losses.reduce(loss.sum(), loss.numel(), reduction, avg_factor)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from colad_ops.devices import check_same_device
-from colad_ops.ops.once import register_once
+from colad_ops.ops._differentiable_once import register_once
 
 MODES = ("iou", "iof", "giou", "diou", "ciou")
 

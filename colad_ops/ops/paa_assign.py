@@ -11,9 +11,9 @@ from colad_ops import debug
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
 from colad_ops.devices import check_same_device
-from colad_ops.ops.assign import split_candidates_reference, split_fakes, split_options
 from colad_ops.ops.assign_cost import Levels, as_levels, assign_cost_reference
-from colad_ops.ops.matching import match_anchors_reference
+from colad_ops.ops.match_anchors import match_anchors_reference
+from colad_ops.ops.split_candidates import split_candidates_reference, split_fakes, split_options
 
 
 def paa_assign(

@@ -37,8 +37,8 @@ class CudaScope {
   cudaStream_t stream_;
 };
 
-// Blocks of a launch: what is more, they take in turn. So many already fill any card (2^16 blocks of 256 threads are over
-// 50 full waves on 132 multiprocessors).
+// Blocks of a launch: what is more, they take in turn. So many already fill any card (2^16 blocks of 256 threads are
+// over 50 full waves on 132 multiprocessors).
 constexpr int64_t kMaxGrid = 1 << 16;
 
 template <typename... Parameters, typename... Arguments>

@@ -6,14 +6,14 @@
 #include <algorithm>
 
 #include "common/elementary.h"
-#include "ops/assign/assign_math.h"
 #include "ops/assign_cost/assign_cost_math.h"
 #include "ops/focal_kl/focal_kl_math.h"
 #include "ops/gmm_em/gmm_em_lanes.h"
 #include "ops/iou/iou_backward_math.h"
-#include "ops/matching/matching_math.h"
+#include "ops/match_anchors/match_anchors_math.h"
 #include "ops/nms/nms_math.h"
 #include "ops/score_voting/score_voting_math.h"
+#include "ops/split_candidates/split_candidates_math.h"
 
 namespace py = pybind11;
 using namespace colad;

@@ -48,7 +48,7 @@ PLANTS = (
     ),
     Plant(
         name="a signed overflow in the sort key of a candidate",
-        file="csrc/ops/assign/assign_math.h",
+        file="csrc/ops/split_candidates/split_candidates_math.h",
         right="(uint64_t(ordered) << 32)",
         wrong="uint64_t(int64_t(ordered) * (int64_t(1) << 32))",
         function="sample_key",

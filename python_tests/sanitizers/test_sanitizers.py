@@ -54,8 +54,10 @@ def test_a_place_that_is_gone_is_an_error():
 
 def test_a_report_counts_only_with_its_function_and_file():
     plant = PLANTS[1]
-    report = "assign_math.h:63:1: runtime error: signed integer overflow: 3 * 4\n    #0 0x1 in colad::{} {}:63\n"
+    report = (
+        "split_candidates_math.h:63:1: runtime error: signed integer overflow: 3 * 4\n    #0 0x1 in colad::{} {}:63\n"
+    )
     assert plant.is_reported(report.format("sample_key(float, long)", plant.file))
     assert not plant.is_reported(report.format("sample_cost(unsigned long)", plant.file))
     assert not plant.is_reported(report.format("sample_key(float, long)", "csrc/other.h"))
-    assert not plant.is_reported("1 failed: sample_key csrc/ops/assign/assign_math.h:63")
+    assert not plant.is_reported("1 failed: sample_key csrc/ops/split_candidates/split_candidates_math.h:63")

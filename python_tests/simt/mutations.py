@@ -25,7 +25,13 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 import simt  # noqa: E402
 
-SOURCES = ("ops/assign/*.cu*", "ops/assign_cost/*.cu*", "ops/matching/*.cu*", "ops/gmm_em/*.cu*", "common/reduce.cuh")
+SOURCES = (
+    "ops/split_candidates/*.cu*",
+    "ops/assign_cost/*.cu*",
+    "ops/match_anchors/*.cu*",
+    "ops/gmm_em/*.cu*",
+    "common/reduce.cuh",
+)
 TIMEOUT = 300  # seconds for all cases of one mutation
 # A statement of its own, such as __syncthreads() or __syncwarp(mask).
 BARRIER = re.compile(r"\b(?:__sync(?:threads|warp)|__threadfence(?:_block)?)\s*\([^;()]*\)(?=\s*;)")

@@ -9,7 +9,7 @@
 #include "common/cpu_capability.h"
 #include "common/usual_gamma.h"
 #include "ops/assign_cost/candidate_group.h"
-#include "ops/matching/matched_anchors.h"
+#include "ops/match_anchors/matched_anchors.h"
 
 namespace colad {
 namespace {

@@ -2,8 +2,8 @@
 // walking elements.
 #pragma once
 
-#include "common/loss_layout.h"
 #include "ops/focal_kl/focal_kl_math.h"
+#include "ops/losses/loss_layout.h"
 
 namespace colad {
 

@@ -1,7 +1,7 @@
 // focal_kl_loss on the CPU.
 #include "common/boxed.h"
-#include "common/loss_cpu.h"
 #include "ops/focal_kl/focal_kl.h"
+#include "ops/losses/loss_cpu.h"
 
 namespace colad {
 namespace {

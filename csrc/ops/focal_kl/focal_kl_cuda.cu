@@ -1,7 +1,7 @@
 // focal_kl_loss on CUDA.
 #include "common/boxed.h"
-#include "common/loss_cuda.cuh"
 #include "ops/focal_kl/focal_kl.h"
+#include "ops/losses/loss_cuda.cuh"
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
   m.impl("focal_kl_loss", COLAD_BOX(&colad::focal_kl_loss_op<colad::CudaLoss>));

@@ -2,8 +2,8 @@
 // of walking elements.
 #pragma once
 
-#include "common/loss_layout.h"
 #include "ops/focal_loss/focal_loss_math.h"
+#include "ops/losses/loss_layout.h"
 
 namespace colad {
 

@@ -1,7 +1,7 @@
 // sigmoid_focal_loss on the CPU.
 #include "common/boxed.h"
-#include "common/loss_cpu.h"
 #include "ops/focal_loss/focal_loss.h"
+#include "ops/losses/loss_cpu.h"
 
 namespace colad {
 namespace {

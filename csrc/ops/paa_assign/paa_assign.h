@@ -1,9 +1,9 @@
 // The whole assignment as one operator: match_anchors, assign_cost, split_candidates. Its arguments are theirs.
 #pragma once
 
-#include "ops/assign/assign.h"
 #include "ops/assign_cost/assign_cost.h"
-#include "ops/matching/matching.h"
+#include "ops/match_anchors/match_anchors.h"
+#include "ops/split_candidates/split_candidates.h"
 
 namespace colad {
 

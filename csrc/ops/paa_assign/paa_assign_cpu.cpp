@@ -1,10 +1,10 @@
 // The whole assignment on the CPU: images side by side, each from its matches to its positives in the memory of the
 // results, so that nothing of the size of all anchors is needed besides.
 #include "common/boxed.h"
-#include "ops/assign/assign_cpu.h"
 #include "ops/assign_cost/assign_cost_cpu.h"
-#include "ops/matching/matching_cpu.h"
+#include "ops/match_anchors/match_anchors_cpu.h"
 #include "ops/paa_assign/paa_assign.h"
+#include "ops/split_candidates/split_candidates_cpu.h"
 
 namespace colad {
 namespace {

@@ -7,8 +7,8 @@
 #include <type_traits>
 
 #include "common/cpu_capability.h"
-#include "common/loss_layout.h"
 #include "common/usual_gamma.h"
+#include "ops/losses/loss_layout.h"
 
 namespace colad {
 

@@ -1,5 +1,5 @@
 // match_anchors on the CPU: images side by side.
-#include "ops/matching/matching_cpu.h"
+#include "ops/match_anchors/match_anchors_cpu.h"
 
 #include "common/boxed.h"
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "common/ragged.h"
-#include "ops/assign/assign.h"
-#include "ops/co_assign/co_assign_math.h"
+#include "ops/colad_assign/colad_assign_math.h"
+#include "ops/split_candidates/split_candidates.h"
 
 namespace colad {
 

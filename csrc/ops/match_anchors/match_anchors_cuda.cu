@@ -3,7 +3,7 @@
 // within the block, then once a block: the result does not depend on the order.
 #include "common/boxed.h"
 #include "common/cuda.cuh"
-#include "ops/matching/matching.h"
+#include "ops/match_anchors/match_anchors.h"
 
 namespace colad {
 namespace {

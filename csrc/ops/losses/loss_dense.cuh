@@ -3,7 +3,7 @@
 #pragma once
 
 #include "common/cuda.cuh"
-#include "common/loss_layout.h"
+#include "ops/losses/loss_layout.h"
 
 namespace colad {
 

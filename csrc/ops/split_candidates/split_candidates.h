@@ -7,8 +7,8 @@
 #include "common/allocate.h"
 #include "common/level_views.h"
 #include "common/ragged.h"
-#include "ops/assign/assign_math.h"
 #include "ops/gmm_em/gmm_em.h"
+#include "ops/split_candidates/split_candidates_math.h"
 
 namespace colad {
 

@@ -5,7 +5,7 @@
 
 #include "common/ragged.h"
 #include "ops/iou/iou.h"
-#include "ops/matching/matching_math.h"
+#include "ops/match_anchors/match_anchors_math.h"
 
 namespace colad {
 

@@ -1,12 +1,12 @@
 // split_candidates and cost_statistics on the CPU: images side by side; an image's candidates are bucketed by object
 // once.
-#include "ops/assign/assign_cpu.h"
+#include "ops/split_candidates/split_candidates_cpu.h"
 
 #include <algorithm>
 
 #include "common/boxed.h"
 #include "common/cpu_capability.h"
-#include "ops/matching/matched_anchors.h"
+#include "ops/match_anchors/matched_anchors.h"
 
 namespace colad {
 namespace {

@@ -1,7 +1,7 @@
 // Of several networks, whose cost an anchor gets, and how the networks' indicators are averaged. Torch-free.
 #pragma once
 
-#include "ops/assign/assign_math.h"
+#include "ops/split_candidates/split_candidates_math.h"
 
 namespace colad {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "ops/iou/box_blocks.h"
-#include "ops/matching/matching.h"
+#include "ops/match_anchors/match_anchors.h"
 
 namespace colad {
 

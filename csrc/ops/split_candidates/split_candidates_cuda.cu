@@ -6,8 +6,8 @@
 // fitted by the first warp, and scattered. An object with more candidates than the list holds goes through its anchors
 // again instead, a block-wide minimum a round.
 #include "common/boxed.h"
-#include "ops/assign/assign_candidates.cuh"
 #include "ops/gmm_em/gmm_em_warp.cuh"
+#include "ops/split_candidates/object_candidates.cuh"
 
 namespace colad {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "common/reduce.cuh"
-#include "ops/assign/assign.h"
+#include "ops/split_candidates/split_candidates.h"
 
 namespace colad {
 

@@ -1,8 +1,8 @@
 // split_candidates on the CPU, for operators that split one image after the other.
 #pragma once
 
-#include "ops/assign/assign.h"
 #include "ops/gmm_em/gmm_em_cpu.h"
+#include "ops/split_candidates/split_candidates.h"
 
 namespace colad {
 

@@ -1,7 +1,7 @@
 // indicator_means and select_costs on CUDA: one thread a value.
 #include "common/boxed.h"
 #include "common/cuda.cuh"
-#include "ops/co_assign/co_assign.h"
+#include "ops/colad_assign/colad_assign.h"
 
 namespace colad {
 namespace {

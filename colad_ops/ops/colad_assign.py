@@ -12,9 +12,9 @@ from torch import Tensor
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
 from colad_ops.devices import check_same_device
-from colad_ops.ops.assign import CostStatistics, cost_statistics, split_candidates
 from colad_ops.ops.assign_cost import Levels, assign_cost
-from colad_ops.ops.matching import match_anchors
+from colad_ops.ops.match_anchors import match_anchors
+from colad_ops.ops.split_candidates import CostStatistics, cost_statistics, split_candidates
 
 INDICATORS = ("std_mean", "fisher")
 GRANULARITIES = ("iteration", "image", "object", "object_level")

@@ -1,6 +1,6 @@
 // indicator_means and select_costs on the CPU.
 #include "common/boxed.h"
-#include "ops/co_assign/co_assign.h"
+#include "ops/colad_assign/colad_assign.h"
 
 namespace colad {
 namespace {

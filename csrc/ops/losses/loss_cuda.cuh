@@ -3,8 +3,8 @@
 // in different orders: a sum's last bits may change with the strides and with the alignment of the first element.
 #pragma once
 
-#include "common/loss_dense.cuh"
 #include "common/reduce.cuh"
+#include "ops/losses/loss_dense.cuh"
 
 namespace colad {
 

@@ -7,7 +7,7 @@
 
 #include <bit>
 
-#include "ops/matching/image_objects.h"
+#include "ops/match_anchors/image_objects.h"
 
 namespace colad {
 

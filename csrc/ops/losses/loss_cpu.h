@@ -1,7 +1,7 @@
 // The element-wise losses walked on the CPU: chunk by chunk in the order of memory, one pass for losses and gradients.
 #pragma once
 
-#include "common/loss_block.h"
+#include "ops/losses/loss_block.h"
 
 namespace colad {
 
