@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 _CHOICES = {
     "low_quality": ("all", "own", "none"),
@@ -83,23 +84,28 @@ class AssignConfig:
             if math.isnan(getattr(self, name)):
                 raise ValueError(f"{name} should be a number, got {getattr(self, name)}")
 
-    def matching_options(self) -> dict[str, float | str | bool]:
+    def matching_options(self) -> dict[str, Any]:
         """The fields that :func:`colad_ops.match_anchors` takes."""
         return self._options("iou_threshold", "low_quality", "ignore_iof", "claim_zero_overlap", "inclusive_corners")
 
-    def cost_options(self) -> dict[str, float | str]:
+    def cost_options(self) -> dict[str, Any]:
         """The fields that :func:`colad_ops.assign_cost` takes."""
         return self._options("alpha", "gamma", "box_cost", "box_weight")
 
-    def mixture_options(self) -> dict[str, float | str]:
+    def mixture_options(self) -> dict[str, Any]:
         """The fields that :func:`colad_ops.gmm_em` takes."""
         return self._options("covariance", "max_iter", "tol", "reg_covar")
 
-    def _options(self, *names: str) -> dict:
+    def split_options(self) -> dict[str, Any]:
+        """The fields that ``torch.ops.colad.split_candidates`` takes, those of the mixture among them."""
+        of_split = self._options("topk", "split", "single_candidate", "no_component0", "prefix")
+        return of_split | self.mixture_options()
+
+    def _options(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names}
 
     @classmethod
-    def mmdet(cls, **changes) -> AssignConfig:
+    def mmdet(cls, **changes: Any) -> AssignConfig:
         """What mmdetection's ``PAAHead`` and ``LADHead`` (2.10 to 3.3) do with their COCO configurations, warts
         included:
 
@@ -131,7 +137,7 @@ class AssignConfig:
         return dataclasses.replace(preset, **changes)
 
     @classmethod
-    def official_lad(cls, **changes) -> AssignConfig:
+    def official_lad(cls, **changes: Any) -> AssignConfig:
         """What the LAD authors' code does (``PAA_LAD_Head`` at commit f21f89e, on mmdetection 2.10): all of
         :meth:`mmdet`'s warts, for the teacher's predictions. ``changes`` override single fields.
 
@@ -141,7 +147,7 @@ class AssignConfig:
         return cls.mmdet(**changes)
 
     @classmethod
-    def official_colad(cls, **changes) -> AssignConfig:
+    def official_colad(cls, **changes: Any) -> AssignConfig:
         """What the LAD authors' ``PAA_CoLAD_StdMean_Head`` does (commit f21f89e), for :func:`colad_ops.colad_assign`
         with ``granularity="object_level"`` and ``predictions = (student, teacher)``: all of :meth:`mmdet`'s warts, and
 
@@ -156,7 +162,7 @@ class AssignConfig:
         return cls.mmdet(**changes)
 
     @classmethod
-    def kkhoot(cls, **changes) -> AssignConfig:
+    def kkhoot(cls, **changes: Any) -> AssignConfig:
         """What the PAA authors' code does (``PAALossComputation`` at commit 13d5721) with its COCO configuration, warts
         included:
 

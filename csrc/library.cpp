@@ -1,35 +1,45 @@
-// The directory board: every operator of torch.ops.colad. Meanings are in colad_ops/ops/<op>.py, implementations in
-// csrc/ops/<op>/.
+// The directory board: every operator of torch.ops.colad, with the default of every option. Meanings are in
+// colad_ops/ops/<op>.py, implementations in csrc/ops/<op>/.
+//
+// The options of a line with a name below are made into the struct of that name by one function in the operator's room,
+// which takes them in this order. A default is the same as in Python; a test compares them.
 #include <torch/csrc/stable/library.h>
+
+#define MATCH_OPTIONS                                                      \
+  "float iou_threshold=0.1, str low_quality='all', float ignore_iof=0.5, " \
+  "bool claim_zero_overlap=False, bool inclusive_corners=False"
+#define FOCAL_LOSS_OPTIONS "float alpha=0.25, float gamma=2.0"
+#define COST_OPTIONS FOCAL_LOSS_OPTIONS ", str box_cost='iou', float box_weight=1.0, bool probs=False"
+#define MIXTURE_OPTIONS "str covariance='full', int max_iter=100, float tol=0.001, float reg_covar=1e-06"
+#define SPLIT_OPTIONS            \
+  "int topk=9, " MIXTURE_OPTIONS \
+  ", str split='peak', str single_candidate='keep', str no_component0='all', bool prefix=True"
+#define FOCAL_KL_LOSS_OPTIONS "float gamma=2.0, bool teacher_is_logits=True, float smooth=0.0"
+#define VOTING_OPTIONS "float sigma=0.025, float iou_threshold=0.01, float score_threshold=0.05"
 
 STABLE_TORCH_LIBRARY(colad, m) {
   // iou
-  m.def("box_iou(Tensor boxes1, Tensor boxes2, str mode) -> Tensor");
-  m.def("box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str mode) -> (Tensor, Tensor)");
-  m.def("aligned_box_iou(Tensor boxes1, Tensor boxes2, str mode) -> Tensor");
-  m.def("aligned_box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str mode) -> (Tensor, Tensor)");
+  m.def("box_iou(Tensor boxes1, Tensor boxes2, str mode='iou') -> Tensor");
+  m.def("box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str mode='iou') -> (Tensor, Tensor)");
+  m.def("aligned_box_iou(Tensor boxes1, Tensor boxes2, str mode='iou') -> Tensor");
+  m.def("aligned_box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str mode='iou') -> (Tensor, Tensor)");
   // match_anchors
   m.def(
-      "match_anchors(Tensor anchors, Tensor gt_boxes, Tensor gt_offsets, Tensor? valid, Tensor? ignore_boxes, "
-      "Tensor? ignore_offsets, float iou_threshold, str low_quality, float ignore_iof, bool claim_zero_overlap, "
-      "bool inclusive_corners=False) "
-      "-> (Tensor matched, Tensor iou)");
+      "match_anchors(Tensor anchors, Tensor gt_boxes, Tensor gt_offsets, Tensor? valid=None, Tensor? "
+      "ignore_boxes=None, "
+      "Tensor? ignore_offsets=None, " MATCH_OPTIONS ") -> (Tensor matched, Tensor iou)");
   // assign_cost
-  m.def(
-      "assign_cost(Tensor[] logits, Tensor[] boxes, Tensor gt_boxes, Tensor gt_labels, Tensor matched, float alpha, "
-      "float gamma, str box_cost, float box_weight, bool probs) -> Tensor");
+  m.def("assign_cost(Tensor[] logits, Tensor[] boxes, Tensor gt_boxes, Tensor gt_labels, Tensor matched, " COST_OPTIONS
+        ") -> Tensor");
   // gmm_em
-  m.def(
-      "gmm_em(Tensor values, Tensor starts, Tensor ends, bool tied, int max_iter, float tol, float reg_covar) "
-      "-> (Tensor weights, Tensor means, Tensor variances, Tensor responsibility, Tensor labels, "
-      "Tensor log_likelihood, Tensor n_iter, Tensor converged)");
+  m.def("gmm_em(Tensor values, Tensor starts, Tensor ends, " MIXTURE_OPTIONS
+        ") -> (Tensor weights, Tensor means, Tensor variances, Tensor responsibility, Tensor labels, "
+        "Tensor log_likelihood, Tensor n_iter, Tensor converged)");
   // split_candidates
   m.def(
-      "split_candidates(Tensor cost, Tensor matched, Tensor gt_offsets, SymInt num_objects, SymInt[] level_sizes, int "
-      "topk, bool tied, "
-      "int max_iter, float tol, float reg_covar, str split, bool keep_single, bool keep_without_component0, "
-      "bool prefix) -> (Tensor matched, Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, "
-      "Tensor variances)");
+      "split_candidates(Tensor cost, Tensor matched, Tensor gt_offsets, SymInt num_objects, "
+      "SymInt[] level_sizes, " SPLIT_OPTIONS
+      ") -> (Tensor matched, Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, Tensor variances)");
   m.def(
       "cost_statistics(Tensor costs, Tensor matched, Tensor gt_offsets, SymInt num_objects, SymInt[] level_sizes) "
       "-> (Tensor count, Tensor mean, Tensor std)");
@@ -37,37 +47,34 @@ STABLE_TORCH_LIBRARY(colad, m) {
   m.def(
       "paa_assign(Tensor[] logits, Tensor[] boxes, Tensor anchors, Tensor gt_boxes, Tensor gt_labels, Tensor "
       "gt_offsets, "
-      "Tensor? valid, Tensor? ignore_boxes, Tensor? ignore_offsets, SymInt[] level_sizes, float iou_threshold, "
-      "str low_quality, float ignore_iof, bool claim_zero_overlap, bool inclusive_corners, float alpha, float gamma, "
-      "str box_cost, float box_weight, bool probs, int topk, bool tied, int max_iter, float tol, float reg_covar, "
-      "str split, bool keep_single, bool keep_without_component0, bool prefix) -> (Tensor matched, Tensor cost, "
-      "Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, Tensor variances)");
+      "SymInt[] level_sizes, Tensor? valid=None, Tensor? ignore_boxes=None, "
+      "Tensor? ignore_offsets=None, " MATCH_OPTIONS ", " COST_OPTIONS ", " SPLIT_OPTIONS
+      ") -> (Tensor matched, Tensor cost, Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, "
+      "Tensor variances)");
   // colad_assign
   m.def("indicator_means(Tensor values, Tensor gt_offsets) -> Tensor");
   m.def("select_costs(Tensor costs, Tensor matched, Tensor teacher, SymInt[] level_sizes) -> Tensor");
   // focal_loss
+  m.def("sigmoid_focal_loss(Tensor logits, Tensor labels, Tensor? weight=None, str reduction='sum', " FOCAL_LOSS_OPTIONS
+        ") -> Tensor");
   m.def(
-      "sigmoid_focal_loss(Tensor logits, Tensor labels, Tensor? weight, float alpha, float gamma, bool sum) -> Tensor");
+      "sigmoid_focal_loss_and_gradient(Tensor logits, Tensor labels, Tensor? weight=None, "
+      "Tensor? grad=None, " FOCAL_LOSS_OPTIONS ") -> (Tensor loss, Tensor gradient)");
   m.def(
-      "sigmoid_focal_loss_and_gradient(Tensor logits, Tensor labels, Tensor? weight, float alpha, float gamma, "
-      "Tensor? grad) -> (Tensor loss, Tensor gradient)");
-  m.def(
-      "sigmoid_focal_loss_backward(Tensor grad, Tensor logits, Tensor labels, Tensor? weight, float alpha, "
-      "float gamma) -> Tensor");
+      "sigmoid_focal_loss_backward(Tensor grad, Tensor logits, Tensor labels, Tensor? weight=None, " FOCAL_LOSS_OPTIONS
+      ") -> Tensor");
   // focal_kl
   m.def(
-      "focal_kl_loss(Tensor student_logits, Tensor teacher, Tensor? weight, float gamma, bool teacher_is_logits, "
-      "float smooth, bool sum) -> Tensor");
+      "focal_kl_loss(Tensor student_logits, Tensor teacher, Tensor? weight=None, "
+      "str reduction='sum', " FOCAL_KL_LOSS_OPTIONS ") -> Tensor");
   m.def(
-      "focal_kl_loss_and_gradient(Tensor student_logits, Tensor teacher, Tensor? weight, float gamma, "
-      "bool teacher_is_logits, float smooth, Tensor? grad) -> (Tensor loss, Tensor gradient)");
+      "focal_kl_loss_and_gradient(Tensor student_logits, Tensor teacher, Tensor? weight=None, "
+      "Tensor? grad=None, " FOCAL_KL_LOSS_OPTIONS ") -> (Tensor loss, Tensor gradient)");
   m.def(
-      "focal_kl_loss_backward(Tensor grad, Tensor student_logits, Tensor teacher, Tensor? weight, float gamma, "
-      "bool teacher_is_logits, float smooth) -> Tensor");
+      "focal_kl_loss_backward(Tensor grad, Tensor student_logits, Tensor teacher, "
+      "Tensor? weight=None, " FOCAL_KL_LOSS_OPTIONS ") -> Tensor");
   // nms
-  m.def("nms_keep(Tensor boxes, Tensor labels, Tensor images, float iou_threshold) -> Tensor");
+  m.def("nms_keep(Tensor boxes, Tensor labels, Tensor images, float iou_threshold=0.6) -> Tensor");
   // score_voting
-  m.def(
-      "score_voting(Tensor boxes, Tensor labels, Tensor all_boxes, Tensor all_scores, float sigma, "
-      "float iou_threshold, float score_threshold) -> Tensor");
+  m.def("score_voting(Tensor boxes, Tensor labels, Tensor all_boxes, Tensor all_scores, " VOTING_OPTIONS ") -> Tensor");
 }

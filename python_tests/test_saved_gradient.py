@@ -201,8 +201,8 @@ def test_opcheck(loss, grad):
     with RecordOperators() as record:
         loss(x, teacher, labels, weight=torch.rand(6))
     ((func, args, _),) = record.calls
-    args = [a.detach().clone() if isinstance(a, Tensor) else a for a in args[:-1]]
-    torch.library.opcheck(func, (args[0].requires_grad_(), *args[1:], copy.copy(grad)))
+    logits, *others = [a.detach().clone() for a in args[:3]]  # and the target and the weight
+    torch.library.opcheck(func, (logits.requires_grad_(), *others, copy.copy(grad)))
 
 
 @LOSSES
@@ -212,7 +212,7 @@ def test_a_gradient_of_every_element_cannot_be_expected(loss):
         loss(x, teacher, labels)
     ((func, args, _),) = record.calls
     with pytest.raises(RuntimeError, match=r"grad should be a scalar, got \(41, 5\)"):
-        func(*args[:-1], torch.ones_like(teacher))
+        func(*args[:2], grad=torch.ones_like(teacher))
 
 
 def peak_of_allocations(function: Callable[[], object]) -> int:

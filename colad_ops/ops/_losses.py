@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from colad_ops.ops._differentiable_once import register_once
 
 REDUCTIONS = ("none", "sum", "mean")
 
@@ -77,7 +81,40 @@ def expected_grad(logits: Tensor, reduction: str, avg_factor: Tensor | float | N
     return logits.new_ones(()) / divisor
 
 
-def save_gradient(ctx, gradient: Tensor, expected: Tensor | None) -> None:
+def register_derivatives(name: str) -> None:
+    """Registers the derivatives of ``colad::{name}`` and of ``colad::{name}_and_gradient`` by the logits.
+
+    Both take ``(logits, target, weight, reduction or grad, *options)``; ``{name}_backward`` takes
+    ``(grad, logits, target, weight, *options)``.
+    """
+    backward_operator = getattr(torch.ops.colad, f"{name}_backward")
+
+    def save(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        logits, target, weight, _, *ctx.options = inputs
+        ctx.save_for_backward(logits, target, weight)
+
+    def save_with_gradient(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        save(ctx, inputs, output[0])
+        save_gradient(ctx, output[1], inputs[3])
+
+    def of_all_inputs(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, ...]:
+        return gradient, *[None] * (3 + len(ctx.options))
+
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return of_all_inputs(ctx, backward_operator(grad, *ctx.saved_tensors, *ctx.options))
+
+    def backward_of_sum(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return of_all_inputs(ctx, None)
+        gradient = saved_gradient(ctx, grad)
+        return backward(ctx, grad) if gradient is None else of_all_inputs(ctx, gradient)
+
+    torch.library.register_autograd(f"colad::{name}", backward, setup_context=save)
+    torch.library.register_autograd(f"colad::{name}_and_gradient", backward_of_sum, setup_context=save_with_gradient)
+    register_once(name)
+
+
+def save_gradient(ctx: Any, gradient: Tensor, expected: Tensor | None) -> None:
     """Keeps an output of the forward for :func:`saved_gradient`."""
     ctx.mark_non_differentiable(gradient)
     ctx.set_materialize_grads(False)  # no tensor of zeros as the gradient of this output; None instead
@@ -86,7 +123,7 @@ def save_gradient(ctx, gradient: Tensor, expected: Tensor | None) -> None:
     ctx.gradient, ctx.expected = gradient.detach(), expected
 
 
-def saved_gradient(ctx, grad: Tensor) -> Tensor | None:
+def saved_gradient(ctx: Any, grad: Tensor) -> Tensor | None:
     """The gradient of the forward for backward to return, given ``grad``; None where it should compute it.
 
     Handed out once and then forgotten: whoever gets it may change it, and a graph that is walked again computes its
@@ -114,8 +151,8 @@ def value_of(scalar: Tensor) -> float | None:
         return None
 
 
-def loss_fake(logits: Tensor, sum: bool) -> Tensor:
+def loss_fake(logits: Tensor, summed: bool) -> Tensor:
     """Shape of a loss operator's result."""
-    if sum:
+    if summed:
         return logits.new_empty((), dtype=torch.float64 if logits.dtype == torch.float64 else torch.float32)
     return torch.empty_like(logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -59,16 +60,16 @@ def assign_cost(
     """
     logits, boxes = as_levels(logits), as_levels(boxes)
     cost = torch.ops.colad.assign_cost(
-        [x.detach() for x in logits],
-        [x.detach() for x in boxes],
-        gt_boxes.detach(),
-        gt_labels,
-        matched,
-        alpha,
-        gamma,
-        box_cost,
-        box_weight,
-        probs,
+        logits=[x.detach() for x in logits],
+        boxes=[x.detach() for x in boxes],
+        gt_boxes=gt_boxes.detach(),
+        gt_labels=gt_labels,
+        matched=matched,
+        alpha=alpha,
+        gamma=gamma,
+        box_cost=box_cost,
+        box_weight=box_weight,
+        probs=probs,
     )
     if debug.checks_data(matched):
         debug.check_range("gt_labels", gt_labels, 0, logits[0].shape[-1] - 1)
@@ -77,7 +78,9 @@ def assign_cost(
 
 
 @torch.library.register_fake("colad::assign_cost")
-def _(logits, boxes, gt_boxes, gt_labels, matched, alpha, gamma, box_cost, box_weight, probs):
+def _(
+    logits: list[Tensor], boxes: list[Tensor], gt_boxes: Tensor, gt_labels: Tensor, matched: Tensor, *options: Any
+) -> Tensor:
     check_same_device(matched=matched, logits=logits, boxes=boxes, gt_boxes=gt_boxes, gt_labels=gt_labels)
     return matched.new_empty(matched.shape, dtype=torch.float32)
 

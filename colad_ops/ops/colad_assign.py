@@ -109,9 +109,15 @@ def colad_assign(
     if len(are_probs) != networks or not all(isinstance(p, bool) for p in are_probs):
         raise RuntimeError(f"probs should be one bool or one a network ({networks}), got {probs}")
 
-    ignore = {"ignore_boxes": ignore_boxes, "ignore_offsets": ignore_offsets}
-    options = config.matching_options()
-    matched = match_anchors(anchors, gt_boxes, gt_offsets, valid=valid, **ignore, **options).matched
+    matched = match_anchors(
+        anchors,
+        gt_boxes,
+        gt_offsets,
+        valid=valid,
+        ignore_boxes=ignore_boxes,
+        ignore_offsets=ignore_offsets,
+        **config.matching_options(),
+    ).matched
     costs = torch.stack(
         [
             assign_cost(logits, boxes, gt_boxes, gt_labels, matched, probs=p, **config.cost_options())
@@ -127,7 +133,9 @@ def colad_assign(
         statistics = cost_statistics(costs, matched, gt_offsets, objects, level_sizes)  # (K, G, L)
         teacher, values = _teacher_of_levels(statistics)
         means = _mean_where_defined(values.flatten(1))
-        cost = torch.ops.colad.select_costs(costs, matched, teacher, level_sizes)  # (B, A)
+        cost = torch.ops.colad.select_costs(
+            costs=costs, matched=matched, teacher=teacher, level_sizes=level_sizes
+        )  # (B, A)
     else:
         all_levels = [matched.shape[1]]
         if indicator == "fisher":
@@ -135,18 +143,20 @@ def colad_assign(
         else:
             values = _std_over_mean(cost_statistics(costs, matched, gt_offsets, objects, all_levels)).squeeze(-1)
         teacher, means = _teacher_of_objects(values, gt_offsets, granularity)
-        cost = torch.ops.colad.select_costs(costs, matched, teacher.unsqueeze(1), all_levels)
+        cost = torch.ops.colad.select_costs(
+            costs=costs, matched=matched, teacher=teacher.unsqueeze(1), level_sizes=all_levels
+        )
     return CoAssignment(split(cost), teacher, means)
 
 
 @torch.library.register_fake("colad::indicator_means")
-def _(values, gt_offsets):
+def _(values: Tensor, gt_offsets: Tensor) -> Tensor:
     check_same_device(values=values, gt_offsets=gt_offsets)
     return values.new_empty((values.shape[0], gt_offsets.shape[0] - 1))
 
 
 @torch.library.register_fake("colad::select_costs")
-def _(costs, matched, teacher, level_sizes):
+def _(costs: Tensor, matched: Tensor, teacher: Tensor, level_sizes: Sequence[int]) -> Tensor:
     check_same_device(costs=costs, matched=matched, teacher=teacher)
     return costs.new_empty(costs.shape[1:])
 
@@ -183,7 +193,9 @@ def _teacher_of_objects(values: Tensor, gt_offsets: Tensor, granularity: str) ->
         return _first_of_highest(values), means
     rows = torch.arange(values.shape[1], device=values.device)
     image = torch.searchsorted(gt_offsets.contiguous(), rows, right=True) - 1  # (G,)
-    of_image = torch.ops.colad.indicator_means(values, gt_offsets)  # (K, B), each in row order: equal networks tie
+    of_image = torch.ops.colad.indicator_means(
+        values=values, gt_offsets=gt_offsets
+    )  # (K, B), each in row order: equal networks tie
     return _first_of_highest(of_image)[image], means
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from colad_ops.devices import check_same_device
 from colad_ops.ops import _losses
-from colad_ops.ops._differentiable_once import register_once
 
 
 def focal_kl_loss(
@@ -53,67 +54,48 @@ def focal_kl_loss(
         )
     weight = _losses.check_weight(weight, student_logits)
     flat_weight = _losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == student_logits.dim() else 0)
-    arguments = (
-        _losses.at_most_3d(student_logits, 1),
-        _losses.at_most_3d(teacher.detach(), 1),
-        flat_weight,
-        gamma,
-        teacher_is_logits,
-        smooth,
-    )
+    arguments = {
+        "student_logits": _losses.at_most_3d(student_logits, 1),
+        "teacher": _losses.at_most_3d(teacher.detach(), 1),
+        "weight": flat_weight,
+        "gamma": gamma,
+        "teacher_is_logits": teacher_is_logits,
+        "smooth": smooth,
+    }
     if _losses.saves_gradient(student_logits, reduction):
         expected = _losses.expected_grad(student_logits, reduction, avg_factor)
-        result, _ = torch.ops.colad.focal_kl_loss_and_gradient(*arguments, expected)
+        result, _ = torch.ops.colad.focal_kl_loss_and_gradient(grad=expected, **arguments)
     else:
-        result = torch.ops.colad.focal_kl_loss(*arguments, reduction != "none")
+        of_operator = "none" if reduction == "none" else "sum"
+        result = torch.ops.colad.focal_kl_loss(reduction=of_operator, **arguments)
     if reduction == "none":
         return result.view(student_logits.shape)
     return _losses.reduce(result, student_logits.numel(), reduction, avg_factor)
 
 
 @torch.library.register_fake("colad::focal_kl_loss")
-def _(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, sum):
+def _(
+    student_logits: Tensor, teacher: Tensor, weight: Tensor | None = None, reduction: str = "sum", *options: Any
+) -> Tensor:
     check_same_device(student_logits=student_logits, teacher=teacher, weight=weight)
-    return _losses.loss_fake(student_logits, sum)
+    return _losses.loss_fake(student_logits, summed=reduction == "sum")
 
 
 @torch.library.register_fake("colad::focal_kl_loss_and_gradient")
-def _(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, grad):
+def _(
+    student_logits: Tensor, teacher: Tensor, weight: Tensor | None = None, grad: Tensor | None = None, *options: Any
+) -> tuple[Tensor, Tensor]:
     check_same_device(student_logits=student_logits, teacher=teacher, weight=weight, grad=grad)
-    return _losses.loss_fake(student_logits, True), _losses.loss_fake(student_logits, False)
+    return _losses.loss_fake(student_logits, summed=True), _losses.loss_fake(student_logits, summed=False)
 
 
 @torch.library.register_fake("colad::focal_kl_loss_backward")
-def _(grad, student_logits, teacher, weight, gamma, teacher_is_logits, smooth):
+def _(grad: Tensor, student_logits: Tensor, teacher: Tensor, weight: Tensor | None = None, *options: Any) -> Tensor:
     check_same_device(student_logits=student_logits, teacher=teacher, weight=weight, grad=grad)
     return torch.empty_like(student_logits)
 
 
-def _save(ctx, inputs, output) -> None:
-    student_logits, teacher, weight, *ctx.options, _ = inputs
-    ctx.save_for_backward(student_logits, teacher, weight)
-
-
-def _save_gradient(ctx, inputs, output) -> None:
-    _save(ctx, inputs, output)
-    _losses.save_gradient(ctx, output[1], inputs[-1])
-
-
-def _backward(ctx, grad: Tensor):
-    gradient = torch.ops.colad.focal_kl_loss_backward(grad, *ctx.saved_tensors, *ctx.options)
-    return gradient, *[None] * 6
-
-
-def _backward_of_sum(ctx, grad: Tensor | None, _):
-    if grad is None:
-        return (None,) * 7
-    gradient = _losses.saved_gradient(ctx, grad)
-    return _backward(ctx, grad) if gradient is None else (gradient, *[None] * 6)
-
-
-torch.library.register_autograd("colad::focal_kl_loss", _backward, setup_context=_save)
-torch.library.register_autograd("colad::focal_kl_loss_and_gradient", _backward_of_sum, setup_context=_save_gradient)
-register_once("focal_kl_loss")
+_losses.register_derivatives("focal_kl_loss")
 
 
 def focal_kl_loss_reference(

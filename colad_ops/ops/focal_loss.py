@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +11,6 @@ from torch import Tensor
 from colad_ops import debug
 from colad_ops.devices import check_same_device
 from colad_ops.ops import _losses
-from colad_ops.ops._differentiable_once import register_once
 
 
 def sigmoid_focal_loss(
@@ -47,12 +48,19 @@ def sigmoid_focal_loss(
     _losses.check_reduction(reduction, avg_factor)
     weight = _losses.check_weight(weight, logits)
     flat_weight = _losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == logits.dim() else 0)
-    arguments = _losses.at_most_3d(logits, 1), _losses.at_most_3d(labels, 0), flat_weight, alpha, gamma
+    arguments = {
+        "logits": _losses.at_most_3d(logits, 1),
+        "labels": _losses.at_most_3d(labels, 0),
+        "weight": flat_weight,
+        "alpha": alpha,
+        "gamma": gamma,
+    }
     if _losses.saves_gradient(logits, reduction):
         expected = _losses.expected_grad(logits, reduction, avg_factor)
-        result, _ = torch.ops.colad.sigmoid_focal_loss_and_gradient(*arguments, expected)
+        result, _ = torch.ops.colad.sigmoid_focal_loss_and_gradient(grad=expected, **arguments)
     else:
-        result = torch.ops.colad.sigmoid_focal_loss(*arguments, reduction != "none")
+        of_operator = "none" if reduction == "none" else "sum"
+        result = torch.ops.colad.sigmoid_focal_loss(reduction=of_operator, **arguments)
     if debug.checks_data(logits):
         debug.check_range("labels", labels, -2, logits.shape[-1])
     return (
@@ -63,50 +71,26 @@ def sigmoid_focal_loss(
 
 
 @torch.library.register_fake("colad::sigmoid_focal_loss")
-def _(logits, labels, weight, alpha, gamma, sum):
+def _(logits: Tensor, labels: Tensor, weight: Tensor | None = None, reduction: str = "sum", *options: Any) -> Tensor:
     check_same_device(logits=logits, labels=labels, weight=weight)
-    return _losses.loss_fake(logits, sum)
+    return _losses.loss_fake(logits, summed=reduction == "sum")
 
 
 @torch.library.register_fake("colad::sigmoid_focal_loss_and_gradient")
-def _(logits, labels, weight, alpha, gamma, grad):
+def _(
+    logits: Tensor, labels: Tensor, weight: Tensor | None = None, grad: Tensor | None = None, *options: Any
+) -> tuple[Tensor, Tensor]:
     check_same_device(logits=logits, labels=labels, weight=weight, grad=grad)
-    return _losses.loss_fake(logits, True), _losses.loss_fake(logits, False)
+    return _losses.loss_fake(logits, summed=True), _losses.loss_fake(logits, summed=False)
 
 
 @torch.library.register_fake("colad::sigmoid_focal_loss_backward")
-def _(grad, logits, labels, weight, alpha, gamma):
+def _(grad: Tensor, logits: Tensor, labels: Tensor, weight: Tensor | None = None, *options: Any) -> Tensor:
     check_same_device(logits=logits, labels=labels, weight=weight, grad=grad)
     return torch.empty_like(logits)
 
 
-def _save(ctx, inputs, output) -> None:
-    logits, labels, weight, *ctx.options, _ = inputs
-    ctx.save_for_backward(logits, labels, weight)
-
-
-def _save_gradient(ctx, inputs, output) -> None:
-    _save(ctx, inputs, output)
-    _losses.save_gradient(ctx, output[1], inputs[-1])
-
-
-def _backward(ctx, grad: Tensor):
-    gradient = torch.ops.colad.sigmoid_focal_loss_backward(grad, *ctx.saved_tensors, *ctx.options)
-    return gradient, *[None] * 5
-
-
-def _backward_of_sum(ctx, grad: Tensor | None, _):
-    if grad is None:
-        return (None,) * 6
-    gradient = _losses.saved_gradient(ctx, grad)
-    return _backward(ctx, grad) if gradient is None else (gradient, *[None] * 5)
-
-
-torch.library.register_autograd("colad::sigmoid_focal_loss", _backward, setup_context=_save)
-torch.library.register_autograd(
-    "colad::sigmoid_focal_loss_and_gradient", _backward_of_sum, setup_context=_save_gradient
-)
-register_once("sigmoid_focal_loss")
+_losses.register_derivatives("sigmoid_focal_loss")
 
 
 def sigmoid_focal_loss_reference(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from colad_ops import debug
 from colad_ops.devices import check_same_device
-
-COVARIANCES = ("full", "diag", "spherical", "tied")
 
 
 class GaussianMixture2(NamedTuple):
@@ -34,13 +32,6 @@ class GaussianMixture2(NamedTuple):
     """``(G,)`` int64."""
     converged: Tensor
     """``(G,)`` bool."""
-
-
-def is_tied(covariance: str) -> bool:
-    """In one dimension full, diag and spherical are the same; raises RuntimeError for any other name."""
-    if covariance not in COVARIANCES:
-        raise RuntimeError(f"covariance should be full, diag, spherical or tied, got {covariance}")
-    return covariance == "tied"
 
 
 def gmm_em(
@@ -82,7 +73,6 @@ def gmm_em(
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
     """
-    tied = is_tied(covariance)
     if (offsets is None) == (counts is None):
         raise RuntimeError(f"either offsets or counts should be given, got {'none' if offsets is None else 'both'}")
     if counts is not None:
@@ -105,13 +95,13 @@ def gmm_em(
         check_same_device(values=values, offsets=offsets)
         starts, ends = offsets[:-1], offsets[1:]
     mixture = torch.ops.colad.gmm_em(
-        values.detach().reshape(-1) if counts is not None else values.detach(),
-        starts,
-        ends,
-        tied,
-        max_iter,
-        tol,
-        reg_covar,
+        values=values.detach().reshape(-1) if counts is not None else values.detach(),
+        starts=starts,
+        ends=ends,
+        covariance=covariance,
+        max_iter=max_iter,
+        tol=tol,
+        reg_covar=reg_covar,
     )
     if counts is None and debug.checks_data(values):
         debug.check_offsets("offsets", offsets, values.shape[0])
@@ -122,7 +112,7 @@ def gmm_em(
 
 
 @torch.library.register_fake("colad::gmm_em")
-def _(values, starts, ends, tied, max_iter, tol, reg_covar):
+def _(values: Tensor, starts: Tensor, ends: Tensor, *options: Any) -> tuple[Tensor, ...]:
     check_same_device(values=values, starts=starts, ends=ends)
     pair = (starts.shape[0], 2)
     double = {"dtype": torch.float64}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
     """
     if boxes1.dim() > 2 or boxes2.dim() > 2:
         boxes1, boxes2 = _broadcast_leading(boxes1, boxes2, 2)
-    return torch.ops.colad.box_iou(boxes1, boxes2, mode)
+    return torch.ops.colad.box_iou(boxes1=boxes1, boxes2=boxes2, mode=mode)
 
 
 def aligned_box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
@@ -45,7 +46,7 @@ def aligned_box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor
     """
     if boxes1.shape != boxes2.shape:
         boxes1, boxes2 = _broadcast_leading(boxes1, boxes2, 1)
-    return torch.ops.colad.aligned_box_iou(boxes1, boxes2, mode)
+    return torch.ops.colad.aligned_box_iou(boxes1=boxes1, boxes2=boxes2, mode=mode)
 
 
 def _broadcast_leading(boxes1: Tensor, boxes2: Tensor, own: int) -> tuple[Tensor, Tensor]:
@@ -63,32 +64,34 @@ def _broadcast_leading(boxes1: Tensor, boxes2: Tensor, own: int) -> tuple[Tensor
 
 
 @torch.library.register_fake("colad::box_iou")
-def _(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+def _(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
     check_same_device(boxes1=boxes1, boxes2=boxes2)
     return boxes1.new_empty((*boxes1.shape[:-1], boxes2.shape[-2]))
 
 
 @torch.library.register_fake("colad::aligned_box_iou")
-def _(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+def _(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
     check_same_device(boxes1=boxes1, boxes2=boxes2)
     return boxes1.new_empty(boxes1.shape[:-1])
 
 
 @torch.library.register_fake("colad::box_iou_backward")
 @torch.library.register_fake("colad::aligned_box_iou_backward")
-def _(grad: Tensor, boxes1: Tensor, boxes2: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+def _(grad: Tensor, boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> tuple[Tensor, Tensor]:
     check_same_device(boxes1=boxes1, boxes2=boxes2, grad=grad)
     return boxes1.new_empty(boxes1.shape), boxes2.new_empty(boxes2.shape)
 
 
-def _save(ctx, inputs, output) -> None:
+def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     boxes1, boxes2, ctx.mode = inputs
     ctx.save_for_backward(boxes1, boxes2)
 
 
 def _register_backward(name: str) -> None:
-    def backward(ctx, grad: Tensor):
-        grad1, grad2 = getattr(torch.ops.colad, f"{name}_backward")(grad, *ctx.saved_tensors, ctx.mode)
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        boxes1, boxes2 = ctx.saved_tensors
+        operator = getattr(torch.ops.colad, f"{name}_backward")
+        grad1, grad2 = operator(grad=grad, boxes1=boxes1, boxes2=boxes2, mode=ctx.mode)
         return grad1, grad2, None
 
     torch.library.register_autograd(f"colad::{name}", backward, setup_context=_save)

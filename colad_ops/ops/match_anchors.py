@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,17 +72,17 @@ def match_anchors(
     """
     match = Match(
         *torch.ops.colad.match_anchors(
-            anchors.detach(),
-            gt_boxes.detach(),
-            gt_offsets,
-            valid,
-            None if ignore_boxes is None else ignore_boxes.detach(),
-            ignore_offsets,
-            iou_threshold,
-            low_quality,
-            ignore_iof,
-            claim_zero_overlap,
-            inclusive_corners,
+            anchors=anchors.detach(),
+            gt_boxes=gt_boxes.detach(),
+            gt_offsets=gt_offsets,
+            valid=valid,
+            ignore_boxes=None if ignore_boxes is None else ignore_boxes.detach(),
+            ignore_offsets=ignore_offsets,
+            iou_threshold=iou_threshold,
+            low_quality=low_quality,
+            ignore_iof=ignore_iof,
+            claim_zero_overlap=claim_zero_overlap,
+            inclusive_corners=inclusive_corners,
         )
     )
     if debug.checks_data(anchors):
@@ -94,18 +94,14 @@ def match_anchors(
 
 @torch.library.register_fake("colad::match_anchors")
 def _(
-    anchors,
-    gt_boxes,
-    gt_offsets,
-    valid,
-    ignore_boxes,
-    ignore_offsets,
-    iou_threshold,
-    low_quality,
-    ignore_iof,
-    claim_zero_overlap,
-    inclusive_corners=False,
-):
+    anchors: Tensor,
+    gt_boxes: Tensor,
+    gt_offsets: Tensor,
+    valid: Tensor | None = None,
+    ignore_boxes: Tensor | None = None,
+    ignore_offsets: Tensor | None = None,
+    *options: Any,
+) -> tuple[Tensor, Tensor]:
     check_same_device(
         anchors=anchors,
         gt_boxes=gt_boxes,

@@ -11,7 +11,7 @@ from colad_ops.ops.iou import box_iou_reference
 
 
 def batched_nms(
-    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, image_offsets: Tensor | None = None
+    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float = 0.6, image_offsets: Tensor | None = None
 ) -> Tensor:
     """Rows to keep: a box goes if a better one of its class (and image) that stays overlaps it by more than
     ``iou_threshold``.
@@ -47,7 +47,9 @@ def batched_nms(
         images = torch.searchsorted(image_offsets.contiguous(), rows, right=True)
         groups = groups[torch.argsort(images[groups], stable=True)]
     keep = torch.empty(boxes.shape[0], dtype=torch.bool, device=boxes.device)
-    keep[groups] = torch.ops.colad.nms_keep(boxes.detach()[groups], labels[groups], images[groups], iou_threshold)
+    keep[groups] = torch.ops.colad.nms_keep(
+        boxes=boxes.detach()[groups], labels=labels[groups], images=images[groups], iou_threshold=iou_threshold
+    )
     return by_score[keep[by_score]]
 
 
@@ -62,13 +64,13 @@ def check_scores(scores: Tensor, boxes: Tensor, shape_of_boxes: str) -> None:
 
 
 @torch.library.register_fake("colad::nms_keep")
-def _(boxes, labels, images, iou_threshold):
+def _(boxes: Tensor, labels: Tensor, images: Tensor, iou_threshold: float = 0.6) -> Tensor:
     check_same_device(boxes=boxes, labels=labels, images=images)
     return boxes.new_empty(boxes.shape[:1], dtype=torch.bool)
 
 
 def batched_nms_reference(
-    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, image_offsets: Tensor | None = None
+    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float = 0.6, image_offsets: Tensor | None = None
 ) -> Tensor:
     """The twin of :func:`batched_nms`: box by box."""
     compute = torch.float64 if boxes.dtype == torch.float64 else torch.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from colad_ops.config import AssignConfig
 from colad_ops.devices import check_same_device
 from colad_ops.ops.assign_cost import Levels, as_levels, assign_cost_reference
 from colad_ops.ops.match_anchors import match_anchors_reference
-from colad_ops.ops.split_candidates import split_candidates_reference, split_fakes, split_options
+from colad_ops.ops.split_candidates import split_candidates_reference, split_fakes
 
 
 def paa_assign(
@@ -61,27 +62,20 @@ def paa_assign(
     logits, boxes = as_levels(logits), as_levels(boxes)
     ignore_boxes = None if ignore_boxes is None else ignore_boxes.detach()
     positives, *rest = torch.ops.colad.paa_assign(
-        [x.detach() for x in logits],
-        [x.detach() for x in boxes],
-        anchors.detach(),
-        gt_boxes.detach(),
-        gt_labels,
-        gt_offsets,
-        valid,
-        ignore_boxes,
-        ignore_offsets,
-        level_sizes,
-        config.iou_threshold,
-        config.low_quality,
-        config.ignore_iof,
-        config.claim_zero_overlap,
-        config.inclusive_corners,
-        config.alpha,
-        config.gamma,
-        config.box_cost,
-        config.box_weight,
-        probs,
-        *split_options(config),
+        logits=[x.detach() for x in logits],
+        boxes=[x.detach() for x in boxes],
+        anchors=anchors.detach(),
+        gt_boxes=gt_boxes.detach(),
+        gt_labels=gt_labels,
+        gt_offsets=gt_offsets,
+        level_sizes=level_sizes,
+        valid=valid,
+        ignore_boxes=ignore_boxes,
+        ignore_offsets=ignore_offsets,
+        probs=probs,
+        **config.matching_options(),
+        **config.cost_options(),
+        **config.split_options(),
     )
     if debug.checks_data(anchors):
         debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
@@ -93,17 +87,18 @@ def paa_assign(
 
 @torch.library.register_fake("colad::paa_assign")
 def _(
-    logits,
-    boxes,
-    anchors,
-    gt_boxes,
-    gt_labels,
-    gt_offsets,
-    valid,
-    ignore_boxes,
-    ignore_offsets,
-    *options,
-):
+    logits: list[Tensor],
+    boxes: list[Tensor],
+    anchors: Tensor,
+    gt_boxes: Tensor,
+    gt_labels: Tensor,
+    gt_offsets: Tensor,
+    level_sizes: Sequence[int],
+    valid: Tensor | None = None,
+    ignore_boxes: Tensor | None = None,
+    ignore_offsets: Tensor | None = None,
+    *options: Any,
+) -> tuple[Tensor, ...]:
     check_same_device(
         anchors=anchors,
         logits=logits,
@@ -136,8 +131,14 @@ def paa_assign_reference(
     probs: bool = False,
 ) -> Assignment:
     """The twin of :func:`paa_assign`."""
-    ignore = {"ignore_boxes": ignore_boxes, "ignore_offsets": ignore_offsets}
-    options = config.matching_options()
-    matched = match_anchors_reference(anchors, gt_boxes, gt_offsets, valid=valid, **ignore, **options).matched
+    matched = match_anchors_reference(
+        anchors,
+        gt_boxes,
+        gt_offsets,
+        valid=valid,
+        ignore_boxes=ignore_boxes,
+        ignore_offsets=ignore_offsets,
+        **config.matching_options(),
+    ).matched
     cost = assign_cost_reference(logits, boxes, gt_boxes, gt_labels, matched, probs=probs, **config.cost_options())
     return split_candidates_reference(cost, matched, level_sizes, gt_boxes, gt_labels, gt_offsets, config)

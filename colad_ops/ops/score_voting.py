@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,7 +56,13 @@ def score_voting(
     check_scores(scores, boxes, "(K, 4)")
     check_same_device(boxes=boxes, scores=scores)
     voted = torch.ops.colad.score_voting(
-        boxes.detach(), labels, all_boxes.detach(), all_scores.detach(), sigma, iou_threshold, score_threshold
+        boxes=boxes.detach(),
+        labels=labels,
+        all_boxes=all_boxes.detach(),
+        all_scores=all_scores.detach(),
+        sigma=sigma,
+        iou_threshold=iou_threshold,
+        score_threshold=score_threshold,
     )
     if debug.checks_data(boxes):
         debug.check_range("labels", labels, 0, all_scores.shape[1] - 1)
@@ -65,7 +71,7 @@ def score_voting(
 
 
 @torch.library.register_fake("colad::score_voting")
-def _(boxes, labels, all_boxes, all_scores, sigma, iou_threshold, score_threshold):
+def _(boxes: Tensor, labels: Tensor, all_boxes: Tensor, all_scores: Tensor, *options: Any) -> Tensor:
     check_same_device(boxes=boxes, labels=labels, all_boxes=all_boxes, all_scores=all_scores)
     return boxes.new_empty(boxes.shape)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from colad_ops import debug
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
 from colad_ops.devices import check_same_device
-from colad_ops.ops.gmm_em import gmm_em_reference, is_tied
+from colad_ops.ops.gmm_em import gmm_em_reference
 
 
 def split_candidates(
@@ -35,7 +35,12 @@ def split_candidates(
     """
     cost = cost.detach()
     positives, *of_objects = torch.ops.colad.split_candidates(
-        cost, matched, gt_offsets, gt_boxes.shape[0], level_sizes, *split_options(config)
+        cost=cost,
+        matched=matched,
+        gt_offsets=gt_offsets,
+        num_objects=gt_boxes.shape[0],
+        level_sizes=level_sizes,
+        **config.split_options(),
     )
     if debug.checks_data(cost):
         debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
@@ -46,21 +51,6 @@ def split_candidates(
             f"gt_labels should have shape ({gt_boxes.shape[0]},), one a row of gt_boxes, got {tuple(gt_labels.shape)}"
         )
     return Assignment(positives, cost, *of_objects, gt_boxes, gt_labels)
-
-
-def split_options(config: AssignConfig) -> tuple:
-    """The last arguments of ``torch.ops.colad.split_candidates``."""
-    return (
-        config.topk,
-        is_tied(config.covariance),
-        config.max_iter,
-        config.tol,
-        config.reg_covar,
-        config.split,
-        config.single_candidate == "keep",
-        config.no_component0 == "all",
-        config.prefix,
-    )
 
 
 class CostStatistics(NamedTuple):
@@ -84,14 +74,18 @@ def cost_statistics(
     """
     one = cost.dim() == 2
     costs = cost.detach().unsqueeze(0) if one else cost.detach()
-    statistics = torch.ops.colad.cost_statistics(costs, matched, gt_offsets, num_objects, level_sizes)
+    statistics = torch.ops.colad.cost_statistics(
+        costs=costs, matched=matched, gt_offsets=gt_offsets, num_objects=num_objects, level_sizes=level_sizes
+    )
     if debug.checks_data(cost):
         debug.check_offsets("gt_offsets", gt_offsets, num_objects)
     return CostStatistics(*(x.squeeze(0) if one else x for x in statistics))
 
 
 @torch.library.register_fake("colad::split_candidates")
-def _(cost, matched, gt_offsets, num_objects, level_sizes, *options):
+def _(
+    cost: Tensor, matched: Tensor, gt_offsets: Tensor, num_objects: int, level_sizes: Sequence[int], *options: Any
+) -> tuple[Tensor, ...]:
     check_same_device(cost=cost, matched=matched, gt_offsets=gt_offsets)
     return matched.new_empty(matched.shape), *split_fakes(cost, num_objects)
 
@@ -107,7 +101,9 @@ def split_fakes(like: Tensor, num_objects: int) -> tuple[Tensor, ...]:
 
 
 @torch.library.register_fake("colad::cost_statistics")
-def _(costs, matched, gt_offsets, num_objects, level_sizes):
+def _(
+    costs: Tensor, matched: Tensor, gt_offsets: Tensor, num_objects: int, level_sizes: Sequence[int]
+) -> tuple[Tensor, ...]:
     check_same_device(costs=costs, matched=matched, gt_offsets=gt_offsets)
     shape = (costs.shape[0], num_objects, len(level_sizes))
     return (

@@ -1,14 +1,28 @@
-// Registration of operators: COLAD_BOX(&function), as TORCH_BOX, for functions that take std::string_view.
+// Registration of operators: COLAD_BOX(&function), as TORCH_BOX, for functions that also take std::string_view and
+// structs of options.
 //
 // What torch hands over as a str is a handle that the operator owns. The conversion to std::string in torch's headers
 // up to 2.13 leaves 48 bytes behind at every call (pytorch/pytorch#191340), so handles are read here.
+//
+// A struct of options stands for several arguments of the schema: one for each parameter of the function that checks
+// the options and makes the struct, in the same order.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
 
+#include <array>
 #include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 
 namespace colad {
+
+// The function that makes a struct of options. A room with options specialises it:
+//   template <>
+//   inline constexpr auto kMakeOptions<MatchOptions> = &match_options;
+template <typename Options>
+constexpr auto kMakeOptions = nullptr;
 
 class OwnedString {
  public:
@@ -28,27 +42,102 @@ class OwnedString {
   StringHandle handle_;
 };
 
-// An argument of type A as torch hands it over, and as the function receives it.
-template <typename A>
-struct Argument {
-  using Boxed = A;
-  static A&& receive(std::remove_reference_t<A>& value) { return static_cast<A&&>(value); }
+namespace boxing {
+
+template <typename... T>
+struct Types {};
+
+template <typename... Lists>
+struct Join {
+  using type = Types<>;
 };
 
-template <>
-struct Argument<std::string_view> {
-  using Boxed = StringHandle;
-  static OwnedString receive(StringHandle handle) { return OwnedString(handle); }
+template <typename... T>
+struct Join<Types<T...>> {
+  using type = Types<T...>;
 };
 
-template <auto kFunction>
-struct BoxedFunction;
+template <typename... T, typename... U, typename... Rest>
+struct Join<Types<T...>, Types<U...>, Rest...> : Join<Types<T..., U...>, Rest...> {};
 
-template <typename R, typename... A, R (*kFunction)(A...)>
-struct BoxedFunction<kFunction> {
-  static R call(typename Argument<A>::Boxed... arguments) { return kFunction(Argument<A>::receive(arguments)...); }
+// A parameter of a function, and the arguments of the schema that it stands for: `Boxed` as torch hands them over,
+// `Held` until the function returns.
+template <typename P, typename Make = std::remove_const_t<decltype(kMakeOptions<std::remove_cvref_t<P>>)>>
+struct Parameter;
+
+template <typename P>
+struct Parameter<P, std::nullptr_t> {
+  static constexpr bool kIsString = std::is_same_v<P, std::string_view>;
+  using Boxed = Types<std::conditional_t<kIsString, StringHandle, P>>;
+  using Held = Types<std::conditional_t<kIsString, OwnedString, P&>>;
+  static constexpr size_t kCount = 1;
+
+  template <size_t kFirst, typename Arguments>
+  static decltype(auto) receive(Arguments& arguments) {
+    if constexpr (kIsString) {
+      return std::string_view(std::get<kFirst>(arguments));
+    } else {
+      return static_cast<P&&>(std::get<kFirst>(arguments));
+    }
+  }
 };
+
+// The parameters of a function, one after the other.
+template <typename... P>
+struct Parameters {
+  using Boxed = typename Join<typename Parameter<P>::Boxed...>::type;
+  using Held = typename Join<typename Parameter<P>::Held...>::type;
+  static constexpr size_t kCount = (Parameter<P>::kCount + ... + 0);
+
+  // Calls `function` with the arguments from kFirst on.
+  template <size_t kFirst, typename Function, typename Arguments>
+  static decltype(auto) call(Function function, Arguments& arguments) {
+    return [&]<size_t... I>(std::index_sequence<I...>) -> decltype(auto) {
+      return function(Parameter<P>::template receive<kFirst + kOffset[I]>(arguments)...);
+    }(std::index_sequence_for<P...>{});
+  }
+
+ private:
+  static constexpr std::array<size_t, sizeof...(P) + 1> kOffset = [] {
+    std::array<size_t, sizeof...(P) + 1> offset{};
+    size_t i = 0;
+    ((offset[i + 1] = offset[i] + Parameter<P>::kCount, ++i), ...);
+    return offset;
+  }();
+};
+
+template <typename P, typename Options, typename... Option>
+struct Parameter<P, Options (*)(Option...)> {
+  using Boxed = typename Parameters<Option...>::Boxed;
+  using Held = typename Parameters<Option...>::Held;
+  static constexpr size_t kCount = Parameters<Option...>::kCount;
+
+  template <size_t kFirst, typename Arguments>
+  static Options receive(Arguments& arguments) {
+    return Parameters<Option...>::template call<kFirst>(kMakeOptions<Options>, arguments);
+  }
+};
+
+template <auto kFunction, typename Signature, typename Boxed, typename Held>
+struct Call;
+
+template <auto kFunction, typename R, typename... P, typename... Boxed, typename... Held>
+struct Call<kFunction, R(P...), Types<Boxed...>, Types<Held...>> {
+  static R call(Boxed... boxed) {
+    std::tuple<Held...> arguments(boxed...);
+    return Parameters<P...>::template call<0>(kFunction, arguments);
+  }
+};
+
+template <auto kFunction, typename Signature = std::remove_pointer_t<decltype(kFunction)>>
+struct Function;
+
+template <auto kFunction, typename R, typename... P>
+struct Function<kFunction, R(P...)>
+    : Call<kFunction, R(P...), typename Parameters<P...>::Boxed, typename Parameters<P...>::Held> {};
+
+}  // namespace boxing
 
 }  // namespace colad
 
-#define COLAD_BOX(function) TORCH_BOX((&colad::BoxedFunction<function>::call))
+#define COLAD_BOX(function) TORCH_BOX((&colad::boxing::Function<function>::call))

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/host_device.h"
@@ -30,6 +31,26 @@ void check(bool condition, const Parts&... parts) {
   if (!condition) {
     fail(parts...);
   }
+}
+
+template <typename T>
+struct Choice {
+  const char* name;
+  T value;
+};
+
+// The value of the choice that `chosen` names.
+template <typename T, size_t n>
+T choice(std::string_view chosen, const char* name, const Choice<T> (&choices)[n]) {
+  std::string names;
+  for (size_t i = 0; i < n; ++i) {
+    if (chosen == choices[i].name) {
+      return choices[i].value;
+    }
+    names += i == 0 ? "" : (i + 1 < n ? ", " : " or ");
+    names += choices[i].name;
+  }
+  fail(name, " should be ", names, ", got ", chosen);
 }
 
 inline std::string shape_of(const Tensor& tensor) {

@@ -7,33 +7,22 @@
 
 #include "common/host_device.h"
 
-// Runs the given block with scalar_t bound to the C++ type of `type`, one of the four accepted dtypes (checked before).
-// A variadic macro, so that commas of template and launch arguments may stand inside.
-#define COLAD_DISPATCH_FLOATING(type, ...)                           \
-  switch (type) {                                                    \
-    case torch::headeronly::ScalarType::Float: {                     \
-      using scalar_t [[maybe_unused]] = float;                       \
-      __VA_ARGS__;                                                   \
-      break;                                                         \
-    }                                                                \
-    case torch::headeronly::ScalarType::Double: {                    \
-      using scalar_t [[maybe_unused]] = double;                      \
-      __VA_ARGS__;                                                   \
-      break;                                                         \
-    }                                                                \
-    case torch::headeronly::ScalarType::Half: {                      \
-      using scalar_t [[maybe_unused]] = torch::headeronly::Half;     \
-      __VA_ARGS__;                                                   \
-      break;                                                         \
-    }                                                                \
-    default: {                                                       \
-      using scalar_t [[maybe_unused]] = torch::headeronly::BFloat16; \
-      __VA_ARGS__;                                                   \
-      break;                                                         \
-    }                                                                \
-  }
-
 namespace colad {
+
+// Calls visit<T>() with the C++ type of `type`, one of the four accepted dtypes (checked before).
+template <typename Visit>
+void dispatch_floating(torch::headeronly::ScalarType type, Visit visit) {
+  switch (type) {
+    case torch::headeronly::ScalarType::Float:
+      return visit.template operator()<float>();
+    case torch::headeronly::ScalarType::Double:
+      return visit.template operator()<double>();
+    case torch::headeronly::ScalarType::Half:
+      return visit.template operator()<torch::headeronly::Half>();
+    default:
+      return visit.template operator()<torch::headeronly::BFloat16>();
+  }
+}
 
 // float32, float16 and bfloat16 are computed in float32, float64 in float64.
 template <typename T>

@@ -12,10 +12,6 @@
 
 namespace colad {
 
-// A match is a row of the ground truth boxes (>= 0) or one of these.
-constexpr int64_t kBackground = -1;
-constexpr int64_t kIgnored = -2;
-
 // NaN in, NaN out, as torch.maximum and torch.minimum (std::max would drop a NaN on one side).
 template <typename T>
 COLAD_HD T maximum(T a, T b) {

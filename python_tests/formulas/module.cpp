@@ -97,7 +97,8 @@ py::tuple fit(const std::vector<double>& values, bool tied, int64_t max_iter, do
   FitBuffer buffer;
   buffer.resize(static_cast<int64_t>(values.size()));
   std::copy(values.begin(), values.end(), buffer.value());
-  const EmResult result = fit_mixture(buffer, EmOptions{max_iter, tol, reg_covar, tied});
+  const MixtureOptions options{tied ? Covariance::tied : Covariance::full, max_iter, tol, reg_covar};
+  const EmResult result = fit_mixture(buffer, options);
   const auto pair = [](const double* v) { return std::array<double, 2>{v[0], v[1]}; };
   return py::make_tuple(pair(result.mixture.weight), pair(result.mixture.mean), pair(result.mixture.variance),
                         result.n_iter, result.converged);
@@ -134,13 +135,17 @@ void define_assignment(py::module_ m) {
   // 0 background, 1 positive, 2 ignored.
   m.def("fate_of", [](int64_t position, int label, int64_t count, int64_t peak, int split, bool keep_single,
                       bool keep_without_component0, bool prefix) {
-    return static_cast<int>(
-        fate_of(position, label, SplitPlan{count, peak},
-                SplitOptions{static_cast<Split>(split), keep_single, keep_without_component0, prefix}));
+    const SplitOptions options{.topk = 9,
+                               .mixture = {},
+                               .split = static_cast<Split>(split),
+                               .single_candidate = keep_single ? SingleCandidate::keep : SingleCandidate::drop,
+                               .no_component0 = keep_without_component0 ? NoComponent0::all : NoComponent0::none,
+                               .prefix = prefix};
+    return static_cast<int>(fate_of(position, label, SplitPlan{count, peak}, options));
   });
   m.def("assign_cost", [](const std::vector<float>& classes, int64_t label, std::array<float, 4> box,
                           std::array<float, 4> gt, float alpha, float gamma, float box_weight, int mode, bool probs) {
-    const AssignCostOptions options{{alpha, gamma}, box_weight, static_cast<IouMode>(mode), probs};
+    const CostOptions options{{alpha, gamma}, static_cast<IouMode>(mode), box_weight, probs};
     return class_cost([&](int64_t c) { return classes[c]; }, 0, 1, static_cast<int64_t>(classes.size()), label,
                       options) +
            box_cost(Box<float>{box[0], box[1], box[2], box[3]}, Box<float>{gt[0], gt[1], gt[2], gt[3]}, options);

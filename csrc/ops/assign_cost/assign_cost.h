@@ -5,8 +5,10 @@
 #include <string_view>
 
 #include "common/allocate.h"
+#include "common/boxed.h"
 #include "common/level_views.h"
 #include "ops/assign_cost/assign_cost_math.h"
+#include "ops/focal_loss/focal_loss_options.h"
 #include "ops/iou/iou.h"
 
 namespace colad {
@@ -18,7 +20,7 @@ struct AssignCostParams {
   const int64_t *gt_labels, *matched;
   float* cost;
   int64_t images, anchor_count, objects, classes;
-  AssignCostOptions options;
+  CostOptions options;
 };
 
 constexpr float kNoCost = std::numeric_limits<float>::infinity();  // of an anchor without an object
@@ -28,10 +30,21 @@ struct AssignCostCall {
   AssignCostParams params;
 };
 
+inline CostOptions cost_options(const FocalLossOptions& focal, std::string_view box_cost, double box_weight,
+                                bool probs) {
+  check_finite(box_weight, "box_weight");
+  return {.focal = {static_cast<float>(focal.alpha), static_cast<float>(focal.gamma)},
+          .box_cost = iou_mode(box_cost, "box_cost"),
+          .box_weight = static_cast<float>(box_weight),
+          .probs = probs};
+}
+
+template <>
+inline constexpr auto kMakeOptions<CostOptions> = &cost_options;
+
 inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
                                            const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
-                                           double alpha, double gamma, std::string_view box_cost, double box_weight,
-                                           bool probs) {
+                                           const CostOptions& options) {
   check_shape(matched, "matched", {-1, -1}, "(B, A)");
   check_dtype(matched, "matched", ScalarType::Long);
   AssignCostParams p{};
@@ -48,15 +61,8 @@ inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, co
   check_shape(gt_labels, "gt_labels", {p.objects}, "(G,), one a row of gt_boxes");
   check_dtype(gt_labels, "gt_labels", ScalarType::Long);
   check_same_device(gt_labels, "gt_labels", matched, "matched");
-  check(alpha <= 1, "alpha should be <= 1 (negative: no weighting by class), got ", alpha);
-  check(gamma >= 0, "gamma should be >= 0, got ", gamma);
-  check_finite(gamma, "gamma");
-  check_finite(box_weight, "box_weight");
   p.gt_dtype = gt_boxes.scalar_type();
-  p.options = {{static_cast<float>(alpha), static_cast<float>(gamma)},
-               static_cast<float>(box_weight),
-               iou_mode(box_cost, "box_cost"),
-               probs};
+  p.options = options;
 
   AssignCostCall call{as_contiguous(gt_boxes), as_contiguous(gt_labels), as_contiguous(matched),
                       new_tensor(matched, {p.images, p.anchor_count}, ScalarType::Float), p};
@@ -93,9 +99,17 @@ COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t i) {
                   Box<float>{gt_at(0), gt_at(1), gt_at(2), gt_at(3)}, p.options);
 }
 
-// The operator on CUDA.
-Tensor assign_cost_cuda(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& gt_boxes,
-                        const Tensor& gt_labels, const Tensor& matched, double alpha, double gamma,
-                        std::string_view box_cost, double box_weight, bool probs);
+// The operator. Backend::run(call) fills the output.
+template <typename Backend>
+Tensor assign_cost_op(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& gt_boxes,
+                      const Tensor& gt_labels, const Tensor& matched, const CostOptions& options) {
+  const AssignCostCall call = assign_cost_contract(logits, boxes, gt_boxes, gt_labels, matched, options);
+  Backend::run(call);
+  return call.cost;
+}
+
+struct AssignCostCuda {
+  static void run(const AssignCostCall& call);
+};
 
 }  // namespace colad

@@ -5,10 +5,10 @@
 #include <algorithm>
 
 #include "common/batches.h"
-#include "common/boxed.h"
 #include "common/cpu_capability.h"
 #include "common/usual_gamma.h"
 #include "ops/assign_cost/candidate_group.h"
+#include "ops/match_anchors/match_codes.h"
 #include "ops/match_anchors/matched_anchors.h"
 
 namespace colad {
@@ -55,7 +55,7 @@ void add_losses(int64_t first, int64_t last, int64_t count, LossOf loss_of, Clas
 
 // Calls visit(loss_of) with the loss of a class prediction.
 template <typename Visit>
-void with_class_loss(const AssignCostOptions& options, Visit visit) {
+void with_class_loss(const CostOptions& options, Visit visit) {
   if (options.probs) {
     return visit([focal = options.focal](float probability, bool target) {
       return focal_loss_of_probability(probability, target, focal);
@@ -79,7 +79,7 @@ void write_class_costs(const AssignCostParams& p, const Group& group, float* cos
   const int64_t padded = (group.count + kWidth - 1) / kWidth * kWidth;  // whole vectors
   for (int64_t first = 0; first < p.classes; first += kClasses) {
     const int64_t last = std::min(first + kClasses, p.classes);
-    COLAD_DISPATCH_FLOATING(p.logits.dtype, read_classes<scalar_t>(p, group, runs, first, last, sums));
+    dispatch_floating(p.logits.dtype, [&]<typename T>() { read_classes<T>(p, group, runs, first, last, sums); });
     with_class_loss(p.options, [&](auto loss_of) { add_losses(first, last, padded, loss_of, sums); });
   }
   std::copy_n(sums.sum, group.count, cost);
@@ -116,8 +116,8 @@ void read_gt_corners(const AssignCostParams& p, const Group& group, Corners& cor
 
 void add_box_costs(const AssignCostParams& p, const Group& group, const Runs& runs, float* cost) {
   Corners corners;
-  COLAD_DISPATCH_FLOATING(p.boxes.dtype, read_corners<scalar_t>(group, runs, corners));
-  COLAD_DISPATCH_FLOATING(p.gt_dtype, read_gt_corners<scalar_t>(p, group, corners));
+  dispatch_floating(p.boxes.dtype, [&]<typename T>() { read_corners<T>(group, runs, corners); });
+  dispatch_floating(p.gt_dtype, [&]<typename T>() { read_gt_corners<T>(p, group, corners); });
   with_constant(p.options.box_cost, [&](auto mode) {
     vectorised([=, &corners, options = p.options, count = group.count]() mutable {
       options.box_cost = decltype(mode)::value;
@@ -133,7 +133,7 @@ void add_box_costs(const AssignCostParams& p, const Group& group, const Runs& ru
 void write_group(const AssignCostParams& p, const Group& group) {
   float cost[kGroup];
   const Runs box_runs = runs_of(group, group.boxes);
-  COLAD_DISPATCH_FLOATING(p.boxes.dtype, prefetch_corners<scalar_t>(group, box_runs));
+  dispatch_floating(p.boxes.dtype, [&]<typename T>() { prefetch_corners<T>(group, box_runs); });
   write_class_costs(p, group, cost);
   add_box_costs(p, group, box_runs, cost);
   float* of_image = p.cost + group.image * p.anchor_count;
@@ -175,18 +175,15 @@ void check_matched(const AssignCostParams& p) {
   }
 }
 
-Tensor assign_cost_cpu(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& gt_boxes,
-                       const Tensor& gt_labels, const Tensor& matched, double alpha, double gamma,
-                       std::string_view box_cost, double box_weight, bool probs) {
-  const AssignCostCall call =
-      assign_cost_contract(logits, boxes, gt_boxes, gt_labels, matched, alpha, gamma, box_cost, box_weight, probs);
-  const AssignCostParams& p = call.params;
-  check_labels_exist(p);
-  check_matched(p);
-  for_batches(p.images, p.anchor_count, kAnchorsAThread,
-              [&](int64_t image, int64_t begin, int64_t end) { write_costs(p, image, begin, end); });
-  return call.cost;
-}
+struct AssignCostCpu {
+  static void run(const AssignCostCall& call) {
+    const AssignCostParams& p = call.params;
+    check_labels_exist(p);
+    check_matched(p);
+    for_batches(p.images, p.anchor_count, kAnchorsAThread,
+                [&](int64_t image, int64_t begin, int64_t end) { write_costs(p, image, begin, end); });
+  }
+};
 
 }  // namespace
 
@@ -214,4 +211,6 @@ void write_costs(const AssignCostParams& p, int64_t image, int64_t begin, int64_
 
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("assign_cost", COLAD_BOX(&colad::assign_cost_cpu)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
+  m.impl("assign_cost", COLAD_BOX(&colad::assign_cost_op<colad::AssignCostCpu>));
+}

@@ -1,6 +1,5 @@
 // assign_cost on CUDA: a block looks through a tile of anchors, lists the few that have an object, and its threads
 // share their classes. The parts of a cost are added in a fixed order.
-#include "common/boxed.h"
 #include "common/reduce.cuh"
 #include "ops/assign_cost/assign_cost.h"
 
@@ -68,21 +67,19 @@ __global__ void assign_cost_kernel(const __grid_constant__ AssignCostParams p) {
 
 }  // namespace
 
-Tensor assign_cost_cuda(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& gt_boxes,
-                        const Tensor& gt_labels, const Tensor& matched, double alpha, double gamma,
-                        std::string_view box_cost, double box_weight, bool probs) {
-  const AssignCostCall call =
-      assign_cost_contract(logits, boxes, gt_boxes, gt_labels, matched, alpha, gamma, box_cost, box_weight, probs);
+void AssignCostCuda::run(const AssignCostCall& call) {
   const AssignCostParams& p = call.params;
   const int64_t work = p.images * p.anchor_count;
   if (work > 0) {
-    const CudaScope scope(matched);
-    COLAD_DISPATCH_FLOATING(p.logits.dtype,
-                            launch(assign_cost_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p));
+    const CudaScope scope(call.matched);
+    dispatch_floating(p.logits.dtype, [&]<typename T>() {
+      launch(assign_cost_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p);
+    });
   }
-  return call.cost;
 }
 
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("assign_cost", COLAD_BOX(&colad::assign_cost_cuda)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
+  m.impl("assign_cost", COLAD_BOX(&colad::assign_cost_op<colad::AssignCostCuda>));
+}

@@ -10,17 +10,17 @@
 
 namespace colad {
 
-struct AssignCostOptions {
+struct CostOptions {
   FocalOptions<float> focal;
-  float box_weight;
   IouMode box_cost;
+  float box_weight;
   bool probs;  // class predictions are probabilities, not logits
 };
 
 // FL of the classes first, first + step, ...; `class_prediction(c)` gives the logit or probability of class c.
 template <typename ClassPrediction>
 COLAD_HD float class_cost(ClassPrediction class_prediction, int64_t first, int64_t step, int64_t classes, int64_t label,
-                          const AssignCostOptions& options) {
+                          const CostOptions& options) {
   float cost = 0.0f;
   for (int64_t c = first; c < classes; c += step) {
     const float x = class_prediction(c);
@@ -30,7 +30,7 @@ COLAD_HD float class_cost(ClassPrediction class_prediction, int64_t first, int64
   return cost;
 }
 
-COLAD_HD float box_cost(const Box<float>& box, const Box<float>& gt, const AssignCostOptions& options) {
+COLAD_HD float box_cost(const Box<float>& box, const Box<float>& gt, const CostOptions& options) {
   return options.box_weight * (1.0f - box_iou(box, gt, options.box_cost));
 }
 

@@ -2,9 +2,9 @@
 // select_costs.
 #pragma once
 
-#include "common/ragged.h"
+#include "common/boxed.h"
 #include "ops/colad_assign/colad_assign_math.h"
-#include "ops/split_candidates/split_candidates.h"
+#include "ops/split_candidates/candidates.h"
 
 namespace colad {
 
@@ -95,6 +95,22 @@ COLAD_HD void write_selected(const SelectParams& p, int64_t i) {
   }
   const int64_t chosen = p.teacher[row * p.levels + level_of(i % p.anchor_count, p.level_begin)];
   p.cost[i] = p.costs[network_or_first(chosen, p.networks) * p.images * p.anchor_count + i];
+}
+
+// The operators. Each function of Backend fills the output of a call.
+template <typename Backend>
+Tensor indicator_means_op(const Tensor& values, const Tensor& gt_offsets) {
+  const IndicatorCall call = indicator_contract(values, gt_offsets);
+  Backend::means(call);
+  return call.means;
+}
+
+template <typename Backend>
+Tensor select_costs_op(const Tensor& costs, const Tensor& matched, const Tensor& teacher,
+                       std::vector<int64_t> level_sizes) {
+  const SelectCall call = select_contract(costs, matched, teacher, level_sizes);
+  Backend::select(call);
+  return call.cost;
 }
 
 }  // namespace colad

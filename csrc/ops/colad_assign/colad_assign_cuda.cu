@@ -1,5 +1,4 @@
 // indicator_means and select_costs on CUDA: one thread a value.
-#include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/colad_assign/colad_assign.h"
 
@@ -21,31 +20,28 @@ __global__ void select_costs_kernel(const __grid_constant__ SelectParams p) {
   }
 }
 
-Tensor indicator_means(const Tensor& values, const Tensor& gt_offsets) {
-  const IndicatorCall call = indicator_contract(values, gt_offsets);
-  const int64_t work = call.params.networks * call.params.images;
-  if (work > 0) {
-    const CudaScope scope(values);
-    launch(indicator_means_kernel, grid_for(work, kMeansBlock), kMeansBlock, 0, scope.stream(), call.params);
+struct ColadAssignCuda {
+  static void means(const IndicatorCall& call) {
+    const int64_t work = call.params.networks * call.params.images;
+    if (work > 0) {
+      const CudaScope scope(call.values);
+      launch(indicator_means_kernel, grid_for(work, kMeansBlock), kMeansBlock, 0, scope.stream(), call.params);
+    }
   }
-  return call.means;
-}
 
-Tensor select_costs(const Tensor& costs, const Tensor& matched, const Tensor& teacher,
-                    std::vector<int64_t> level_sizes) {
-  const SelectCall call = select_contract(costs, matched, teacher, level_sizes);
-  const int64_t work = call.params.images * call.params.anchor_count;
-  if (work > 0) {
-    const CudaScope scope(costs);
-    launch(select_costs_kernel, grid_for(work, kSelectBlock), kSelectBlock, 0, scope.stream(), call.params);
+  static void select(const SelectCall& call) {
+    const int64_t work = call.params.images * call.params.anchor_count;
+    if (work > 0) {
+      const CudaScope scope(call.costs);
+      launch(select_costs_kernel, grid_for(work, kSelectBlock), kSelectBlock, 0, scope.stream(), call.params);
+    }
   }
-  return call.cost;
-}
+};
 
 }  // namespace
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
-  m.impl("indicator_means", COLAD_BOX(&colad::indicator_means));
-  m.impl("select_costs", COLAD_BOX(&colad::select_costs));
+  m.impl("indicator_means", COLAD_BOX(&colad::indicator_means_op<colad::ColadAssignCuda>));
+  m.impl("select_costs", COLAD_BOX(&colad::select_costs_op<colad::ColadAssignCuda>));
 }

@@ -2,32 +2,45 @@
 // walking elements.
 #pragma once
 
+#include "common/boxed.h"
 #include "ops/focal_kl/focal_kl_math.h"
 #include "ops/losses/loss_layout.h"
 
 namespace colad {
 
+// The options as they are given; FocalKlOptions<T> holds those of the formula.
+struct FocalKlLossOptions {
+  double gamma;
+  bool teacher_is_logits;
+  double smooth;
+};
+
+inline FocalKlLossOptions focal_kl_loss_options(double gamma, bool teacher_is_logits, double smooth) {
+  check(gamma >= 0, "gamma should be >= 0, got ", gamma);
+  check_finite(gamma, "gamma");
+  check(smooth >= 0, "smooth should be >= 0, got ", smooth);
+  check_finite(smooth, "smooth");
+  return {.gamma = gamma, .teacher_is_logits = teacher_is_logits, .smooth = smooth};
+}
+
+template <>
+inline constexpr auto kMakeOptions<FocalKlLossOptions> = &focal_kl_loss_options;
+
 struct FocalKlCall {
   LossCall loss;
   Strided teacher;
-  double gamma, smooth;
-  bool teacher_is_logits;
+  FocalKlLossOptions options;
 };
 
 inline FocalKlCall focal_kl_contract(const Tensor& student_logits, const Tensor& teacher,
-                                     const std::optional<Tensor>& weight, double gamma, bool teacher_is_logits,
-                                     double smooth, const Tensor* grad, LossResult result) {
+                                     const std::optional<Tensor>& weight, const FocalKlLossOptions& options,
+                                     const Tensor* grad, LossResult result) {
   check(student_logits.dim() >= 1, "student_logits should have shape (..., C), got ", shape_of(student_logits));
   const auto sizes = student_logits.sizes();
   check_shape(teacher, "teacher", {sizes.begin(), sizes.end()}, "of student_logits");
   check_same_dtype(teacher, "teacher", student_logits, "student_logits");
   check_same_device(teacher, "teacher", student_logits, "student_logits");
-  check(gamma >= 0, "gamma should be >= 0, got ", gamma);
-  check_finite(gamma, "gamma");
-  check(smooth >= 0, "smooth should be >= 0, got ", smooth);
-  check_finite(smooth, "smooth");
-  return {loss_contract(student_logits, "student_logits", weight, grad, result), strided(teacher), gamma, smooth,
-          teacher_is_logits};
+  return {loss_contract(student_logits, "student_logits", weight, grad, result), strided(teacher), options};
 }
 
 // Of one logit and its teacher.
@@ -52,7 +65,8 @@ struct FocalKlAt : FocalKlFormula<compute_t<T>> {
   Strided student, teacher;
 
   explicit FocalKlAt(const FocalKlCall& call)
-      : Formula{{static_cast<C>(call.gamma), static_cast<C>(call.smooth)}, call.teacher_is_logits},
+      : Formula{{static_cast<C>(call.options.gamma), static_cast<C>(call.options.smooth)},
+                call.options.teacher_is_logits},
         student(call.loss.params.input),
         teacher(call.teacher) {}
 
@@ -69,34 +83,34 @@ struct FocalKlAt : FocalKlFormula<compute_t<T>> {
 
 // Walk is CpuLoss or CudaLoss.
 template <typename Walk>
-Tensor focal_kl_loss_op(const Tensor& student_logits, const Tensor& teacher, std::optional<Tensor> weight, double gamma,
-                        bool teacher_is_logits, double smooth, bool sum) {
-  const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, nullptr,
-                                             sum ? LossResult::sum : LossResult::elements);
-  COLAD_DISPATCH_FLOATING(call.loss.dtype, Walk::template forward<scalar_t>(call.loss, FocalKlAt<scalar_t>(call), sum));
+Tensor focal_kl_loss_op(const Tensor& student_logits, const Tensor& teacher, std::optional<Tensor> weight,
+                        std::string_view reduction, const FocalKlLossOptions& options) {
+  const LossResult result = loss_result(reduction);
+  const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, nullptr, result);
+  const bool sum = result == LossResult::sum;
+  dispatch_floating(call.loss.dtype,
+                    [&]<typename T>() { Walk::template forward<T>(call.loss, FocalKlAt<T>(call), sum); });
   return sum ? call.loss.total : call.loss.out;
 }
 
 // The sum, and the gradient of the sum times `grad` (1 where it is not given).
 template <typename Walk>
 std::tuple<Tensor, Tensor> focal_kl_loss_and_gradient_op(const Tensor& student_logits, const Tensor& teacher,
-                                                         std::optional<Tensor> weight, double gamma,
-                                                         bool teacher_is_logits, double smooth,
-                                                         std::optional<Tensor> grad) {
-  const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, gamma, teacher_is_logits, smooth,
-                                             grad ? &*grad : nullptr, LossResult::sum_and_gradient);
-  COLAD_DISPATCH_FLOATING(call.loss.dtype,
-                          Walk::template sum_and_gradient<scalar_t>(call.loss, FocalKlAt<scalar_t>(call)));
+                                                         std::optional<Tensor> weight, std::optional<Tensor> grad,
+                                                         const FocalKlLossOptions& options) {
+  const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, grad ? &*grad : nullptr,
+                                             LossResult::sum_and_gradient);
+  dispatch_floating(call.loss.dtype,
+                    [&]<typename T>() { Walk::template sum_and_gradient<T>(call.loss, FocalKlAt<T>(call)); });
   return {call.loss.total, call.loss.out};
 }
 
 template <typename Walk>
 Tensor focal_kl_loss_backward_op(const Tensor& grad, const Tensor& student_logits, const Tensor& teacher,
-                                 std::optional<Tensor> weight, double gamma, bool teacher_is_logits, double smooth) {
-  const FocalKlCall call =
-      focal_kl_contract(student_logits, teacher, weight, gamma, teacher_is_logits, smooth, &grad, LossResult::elements);
-  COLAD_DISPATCH_FLOATING(call.loss.dtype,
-                          Walk::template backward<scalar_t>(call.loss, FocalKlAt<scalar_t>(call), grad.dim() == 0));
+                                 std::optional<Tensor> weight, const FocalKlLossOptions& options) {
+  const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, &grad, LossResult::elements);
+  dispatch_floating(call.loss.dtype,
+                    [&]<typename T>() { Walk::template backward<T>(call.loss, FocalKlAt<T>(call), grad.dim() == 0); });
   return call.loss.out;
 }
 

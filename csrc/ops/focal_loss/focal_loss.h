@@ -3,28 +3,27 @@
 #pragma once
 
 #include "ops/focal_loss/focal_loss_math.h"
+#include "ops/focal_loss/focal_loss_options.h"
 #include "ops/losses/loss_layout.h"
+#include "ops/match_anchors/match_codes.h"
 
 namespace colad {
 
 struct FocalLossCall {
   LossCall loss;
   Strided labels;
-  double alpha, gamma;
+  FocalLossOptions options;
 };
 
 inline FocalLossCall focal_loss_contract(const Tensor& logits, const Tensor& labels,
-                                         const std::optional<Tensor>& weight, double alpha, double gamma,
+                                         const std::optional<Tensor>& weight, const FocalLossOptions& options,
                                          const Tensor* grad, LossResult result) {
   check(logits.dim() >= 1, "logits should have shape (..., C), got ", shape_of(logits));
   const auto sizes = logits.sizes();
   check_shape(labels, "labels", {sizes.begin(), sizes.end() - 1}, "of logits without its last dimension");
   check_dtype(labels, "labels", ScalarType::Long);
   check_same_device(labels, "labels", logits, "logits");
-  check(alpha <= 1, "alpha should be <= 1 (negative: no weighting by class), got ", alpha);
-  check(gamma >= 0, "gamma should be >= 0, got ", gamma);
-  check_finite(gamma, "gamma");
-  return {loss_contract(logits, "logits", weight, grad, result), strided_rows(labels), alpha, gamma};
+  return {loss_contract(logits, "logits", weight, grad, result), strided_rows(labels), options};
 }
 
 // -1 and C are background, -2 is ignored. On CUDA, where it cannot be checked without a sync, so is a label that does
@@ -54,7 +53,7 @@ struct FocalLossAt : FocalLossFormula<compute_t<T>> {
   int64_t classes;
 
   explicit FocalLossAt(const FocalLossCall& call)
-      : Formula{{static_cast<C>(call.alpha), static_cast<C>(call.gamma)}},
+      : Formula{{static_cast<C>(call.options.alpha), static_cast<C>(call.options.gamma)}},
         logits(call.loss.params.input),
         labels(call.labels),
         classes(call.loss.params.columns) {}
@@ -90,39 +89,41 @@ inline void check_labels(const FocalLossCall& call) {
 
 // Walk is CpuLoss or CudaLoss.
 template <typename Walk>
-Tensor sigmoid_focal_loss_op(const Tensor& logits, const Tensor& labels, std::optional<Tensor> weight, double alpha,
-                             double gamma, bool sum) {
-  const FocalLossCall call =
-      focal_loss_contract(logits, labels, weight, alpha, gamma, nullptr, sum ? LossResult::sum : LossResult::elements);
+Tensor sigmoid_focal_loss_op(const Tensor& logits, const Tensor& labels, std::optional<Tensor> weight,
+                             std::string_view reduction, const FocalLossOptions& options) {
+  const LossResult result = loss_result(reduction);
+  const FocalLossCall call = focal_loss_contract(logits, labels, weight, options, nullptr, result);
   if (logits.is_cpu()) {
     check_labels(call);
   }
-  COLAD_DISPATCH_FLOATING(call.loss.dtype,
-                          Walk::template forward<scalar_t>(call.loss, FocalLossAt<scalar_t>(call), sum));
+  const bool sum = result == LossResult::sum;
+  dispatch_floating(call.loss.dtype,
+                    [&]<typename T>() { Walk::template forward<T>(call.loss, FocalLossAt<T>(call), sum); });
   return sum ? call.loss.total : call.loss.out;
 }
 
 // The sum, and the gradient of the sum times `grad` (1 where it is not given).
 template <typename Walk>
 std::tuple<Tensor, Tensor> sigmoid_focal_loss_and_gradient_op(const Tensor& logits, const Tensor& labels,
-                                                              std::optional<Tensor> weight, double alpha, double gamma,
-                                                              std::optional<Tensor> grad) {
+                                                              std::optional<Tensor> weight, std::optional<Tensor> grad,
+                                                              const FocalLossOptions& options) {
   const FocalLossCall call =
-      focal_loss_contract(logits, labels, weight, alpha, gamma, grad ? &*grad : nullptr, LossResult::sum_and_gradient);
+      focal_loss_contract(logits, labels, weight, options, grad ? &*grad : nullptr, LossResult::sum_and_gradient);
   if (logits.is_cpu()) {
     check_labels(call);
   }
-  COLAD_DISPATCH_FLOATING(call.loss.dtype,
-                          Walk::template sum_and_gradient<scalar_t>(call.loss, FocalLossAt<scalar_t>(call)));
+  dispatch_floating(call.loss.dtype,
+                    [&]<typename T>() { Walk::template sum_and_gradient<T>(call.loss, FocalLossAt<T>(call)); });
   return {call.loss.total, call.loss.out};
 }
 
 template <typename Walk>
 Tensor sigmoid_focal_loss_backward_op(const Tensor& grad, const Tensor& logits, const Tensor& labels,
-                                      std::optional<Tensor> weight, double alpha, double gamma) {
-  const FocalLossCall call = focal_loss_contract(logits, labels, weight, alpha, gamma, &grad, LossResult::elements);
-  COLAD_DISPATCH_FLOATING(call.loss.dtype,
-                          Walk::template backward<scalar_t>(call.loss, FocalLossAt<scalar_t>(call), grad.dim() == 0));
+                                      std::optional<Tensor> weight, const FocalLossOptions& options) {
+  const FocalLossCall call = focal_loss_contract(logits, labels, weight, options, &grad, LossResult::elements);
+  dispatch_floating(call.loss.dtype, [&]<typename T>() {
+    Walk::template backward<T>(call.loss, FocalLossAt<T>(call), grad.dim() == 0);
+  });
   return call.loss.out;
 }
 

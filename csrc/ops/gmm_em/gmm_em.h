@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "common/allocate.h"
+#include "common/boxed.h"
 #include "common/dispatch.h"
 #include "ops/gmm_em/gmm_em_math.h"
 
@@ -20,7 +21,7 @@ struct GmmEmParams {
   int64_t *labels, *n_iter;
   bool* converged;
   int64_t segments, count;
-  EmOptions options;
+  MixtureOptions options;
 };
 
 struct GmmEmCall {
@@ -36,17 +37,27 @@ struct GmmEmCall {
 // With tol = 0 every fit runs to max_iter: a bound within which that still ends.
 constexpr int64_t kMostIterations = 1000000;
 
-inline EmOptions em_options(int64_t max_iter, double tol, double reg_covar, bool tied) {
+inline MixtureOptions mixture_options(std::string_view covariance, int64_t max_iter, double tol, double reg_covar) {
+  constexpr Choice<Covariance> kCovariance[] = {{"full", Covariance::full},
+                                                {"diag", Covariance::diag},
+                                                {"spherical", Covariance::spherical},
+                                                {"tied", Covariance::tied}};
   check(max_iter >= 1, "max_iter should be >= 1, got ", max_iter);
   check(max_iter <= kMostIterations, "max_iter should be <= ", kMostIterations, ", got ", max_iter);
   check(tol >= 0, "tol should be >= 0, got ", tol);
   check(reg_covar >= 0, "reg_covar should be >= 0, got ", reg_covar);
   check_finite(reg_covar, "reg_covar");
-  return {max_iter, tol, reg_covar, tied};
+  return {.covariance = choice(covariance, "covariance", kCovariance),
+          .max_iter = max_iter,
+          .tol = tol,
+          .reg_covar = reg_covar};
 }
 
-inline GmmEmCall gmm_em_contract(const Tensor& values, const Tensor& starts, const Tensor& ends, bool tied,
-                                 int64_t max_iter, double tol, double reg_covar) {
+template <>
+inline constexpr auto kMakeOptions<MixtureOptions> = &mixture_options;
+
+inline GmmEmCall gmm_em_contract(const Tensor& values, const Tensor& starts, const Tensor& ends,
+                                 const MixtureOptions& options) {
   check_shape(values, "values", {-1}, "(N,)");
   check_floating(values, "values");
   check_shape(starts, "starts", {-1}, "(G,)");
@@ -58,7 +69,7 @@ inline GmmEmCall gmm_em_contract(const Tensor& values, const Tensor& starts, con
   GmmEmParams p{};
   p.segments = starts.size(0);
   p.count = values.size(0);
-  p.options = em_options(max_iter, tol, reg_covar, tied);
+  p.options = options;
 
   const auto doubles = [&](std::vector<int64_t> sizes) { return new_tensor(values, sizes, ScalarType::Double); };
   const int64_t g = p.segments, n = p.count;
@@ -117,6 +128,15 @@ COLAD_HD void write_fit(const GmmEmParams& p, int64_t g, const EmResult& fit) {
   }
   p.n_iter[g] = fit.n_iter;
   p.converged[g] = fit.converged;
+}
+
+// The operator. Backend::run(call) fills the outputs.
+template <typename Backend>
+MixtureTensors gmm_em_op(const Tensor& values, const Tensor& starts, const Tensor& ends,
+                         const MixtureOptions& options) {
+  const GmmEmCall call = gmm_em_contract(values, starts, ends, options);
+  Backend::run(call);
+  return call.outputs();
 }
 
 }  // namespace colad

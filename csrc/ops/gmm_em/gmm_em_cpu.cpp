@@ -1,7 +1,6 @@
-// gmm_em on the CPU: segments side by side.
+// gmm_em on the CPU: segments in parallel.
 #include "ops/gmm_em/gmm_em_cpu.h"
 
-#include "common/boxed.h"
 #include "common/cpu_capability.h"
 #include "ops/gmm_em/gmm_em.h"
 
@@ -36,27 +35,27 @@ void fit_segment(const GmmEmParams& p, int64_t g, FitBuffer& buffer) {
   }
 }
 
-MixtureTensors gmm_em(const Tensor& values, const Tensor& starts, const Tensor& ends, bool tied, int64_t max_iter,
-                      double tol, double reg_covar) {
-  const GmmEmCall call = gmm_em_contract(values, starts, ends, tied, max_iter, tol, reg_covar);
-  const GmmEmParams& p = call.params;
-  check_data(p);
-  for (int64_t i = 0; i < p.count; ++i) {
-    write_padding(p, i);
+struct GmmEmCpu {
+  static void run(const GmmEmCall& call) {
+    const GmmEmParams& p = call.params;
+    check_data(p);
+    for (int64_t i = 0; i < p.count; ++i) {
+      write_padding(p, i);
+    }
+    dispatch_floating(call.dtype, [&]<typename T>() {
+      torch::stable::parallel_for(0, p.segments, kSegmentsAThread, [&](int64_t begin, int64_t end) {
+        FitBuffer buffer;
+        for (int64_t g = begin; g < end; ++g) {
+          fit_segment<T>(p, g, buffer);
+        }
+      });
+    });
   }
-  COLAD_DISPATCH_FLOATING(call.dtype,
-                          torch::stable::parallel_for(0, p.segments, kSegmentsAThread, [&](int64_t begin, int64_t end) {
-                            FitBuffer buffer;
-                            for (int64_t g = begin; g < end; ++g) {
-                              fit_segment<scalar_t>(p, g, buffer);
-                            }
-                          }));
-  return call.outputs();
-}
+};
 
 }  // namespace
 
-EmResult fit_and_score(FitBuffer& buffer, const EmOptions& options) {
+EmResult fit_and_score(FitBuffer& buffer, const MixtureOptions& options) {
   EmResult fit;
   vectorised_fused([&] {
     fit = fit_mixture(buffer, options);
@@ -67,4 +66,4 @@ EmResult fit_and_score(FitBuffer& buffer, const EmOptions& options) {
 
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("gmm_em", COLAD_BOX(&colad::gmm_em)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("gmm_em", COLAD_BOX(&colad::gmm_em_op<colad::GmmEmCpu>)); }

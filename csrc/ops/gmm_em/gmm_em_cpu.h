@@ -6,6 +6,6 @@
 namespace colad {
 
 // fit_mixture, then score_fit, with the vectors of this CPU. Compiled once, so that all operators get the same bits.
-EmResult fit_and_score(FitBuffer& buffer, const EmOptions& options);
+EmResult fit_and_score(FitBuffer& buffer, const MixtureOptions& options);
 
 }  // namespace colad

@@ -1,5 +1,4 @@
 // gmm_em on CUDA: one warp a segment.
-#include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/gmm_em/gmm_em.h"
 #include "ops/gmm_em/gmm_em_warp.cuh"
@@ -37,21 +36,23 @@ __global__ void gmm_em_kernel(GmmEmParams p, double* scratch) {  // (N, 2)
   }
 }
 
-MixtureTensors gmm_em(const Tensor& values, const Tensor& starts, const Tensor& ends, bool tied, int64_t max_iter,
-                      double tol, double reg_covar) {
-  const GmmEmCall call = gmm_em_contract(values, starts, ends, tied, max_iter, tol, reg_covar);
-  const GmmEmParams& p = call.params;
-  if (p.count > 0 || p.segments > 0) {
-    const CudaScope scope(values);
-    const Tensor scratch = new_tensor(values, {p.count, 2}, ScalarType::Double);
+struct GmmEmCuda {
+  static void run(const GmmEmCall& call) {
+    const GmmEmParams& p = call.params;
+    if (p.count == 0 && p.segments == 0) {
+      return;
+    }
+    const CudaScope scope(call.values);
+    const Tensor scratch = new_tensor(call.values, {p.count, 2}, ScalarType::Double);
     launch(padding_kernel, grid_for(p.count, kBlock), kBlock, 0, scope.stream(), p);
-    COLAD_DISPATCH_FLOATING(call.dtype, launch(gmm_em_kernel<scalar_t>, grid_for(p.segments * kWarp, kBlock), kBlock, 0,
-                                               scope.stream(), p, static_cast<double*>(scratch.data_ptr())));
+    dispatch_floating(call.dtype, [&]<typename T>() {
+      launch(gmm_em_kernel<T>, grid_for(p.segments * kWarp, kBlock), kBlock, 0, scope.stream(), p,
+             static_cast<double*>(scratch.data_ptr()));
+    });
   }
-  return call.outputs();
-}
+};
 
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("gmm_em", COLAD_BOX(&colad::gmm_em)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("gmm_em", COLAD_BOX(&colad::gmm_em_op<colad::GmmEmCuda>)); }

@@ -39,7 +39,7 @@ class FitBuffer {
 };
 
 // Fits the first count() values of `buffer`. No value at all gives NaN parameters.
-inline EmResult fit_mixture(FitBuffer& buffer, const EmOptions& options) {
+inline EmResult fit_mixture(FitBuffer& buffer, const MixtureOptions& options) {
   const int64_t count = buffer.count(), padded = buffer.padded();
   if (count == 0) {
     return empty_fit();

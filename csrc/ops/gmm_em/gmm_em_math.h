@@ -18,10 +18,13 @@ namespace colad {
 
 constexpr double kLog2Pi = 1.8378770664093454835606594728112;
 
-struct EmOptions {
+// In one dimension full, diag and spherical are the same. Tied components share one variance.
+enum class Covariance { full, diag, spherical, tied };
+
+struct MixtureOptions {
+  Covariance covariance;
   int64_t max_iter;
   double tol, reg_covar;
-  bool tied;  // both components share one variance
 };
 
 struct Mixture {
@@ -97,10 +100,11 @@ COLAD_HD double centred_square(double x, double mean) { return (x - mean) * (x -
 
 // `scatter[k]` is sum r_k (x - m_k)^2.
 COLAD_HD void update_variances(Mixture& mixture, const MassSums& sums, const double scatter[2],
-                               const EmOptions& options) {
+                               const MixtureOptions& options) {
   for (int k = 0; k < 2; ++k) {
     mixture.variance[k] =
-        (options.tied ? (scatter[0] + scatter[1]) / (sums.mass[0] + sums.mass[1]) : scatter[k] / sums.mass[k]) +
+        (options.covariance == Covariance::tied ? (scatter[0] + scatter[1]) / (sums.mass[0] + sums.mass[1])
+                                                : scatter[k] / sums.mass[k]) +
         options.reg_covar;
   }
 }

@@ -18,7 +18,8 @@ struct NanMax {
 // All 32 lanes call it. `responsibility` is scratch for 2 * count values; each lane touches only those of its own
 // values.
 template <typename Value>
-__device__ EmResult fit_mixture_warp(Value value, int64_t count, double* responsibility, const EmOptions& options) {
+__device__ EmResult fit_mixture_warp(Value value, int64_t count, double* responsibility,
+                                     const MixtureOptions& options) {
   if (count == 0) {
     return empty_fit();
   }

@@ -13,12 +13,12 @@
 namespace colad {
 
 inline IouMode iou_mode(std::string_view mode, const char* name = "mode") {
-  if (mode == "iou") return IouMode::iou;
-  if (mode == "iof") return IouMode::iof;
-  if (mode == "giou") return IouMode::giou;
-  if (mode == "diou") return IouMode::diou;
-  if (mode == "ciou") return IouMode::ciou;
-  fail(name, " should be iou, iof, giou, diou or ciou, got ", mode);
+  constexpr Choice<IouMode> kModes[] = {{"iou", IouMode::iou},
+                                        {"iof", IouMode::iof},
+                                        {"giou", IouMode::giou},
+                                        {"diou", IouMode::diou},
+                                        {"ciou", IouMode::ciou}};
+  return choice(mode, name, kModes);
 }
 
 // Calls visit with the mode as a constant: a loop that asks for it at every pair is not vectorised.
@@ -186,6 +186,37 @@ COLAD_HD void pairwise_iou_backward_at(const IouParams& p, int64_t i) {
     box_iou_backward(load_box(boxes1, r1), load_box(boxes2, r2), p.mode, static_cast<C>(grad[pair]), d1, d2);
   }
   store_box(static_cast<T*>(first ? p.out1 : p.out2), row, first ? d1 : d2);
+}
+
+// The operators. Each function of Backend fills the outputs of a call.
+template <typename Backend>
+Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
+  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, nullptr);
+  Backend::pairwise(call);
+  return call.out1;
+}
+
+template <typename Backend>
+std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
+                                               std::string_view mode) {
+  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, &grad);
+  Backend::pairwise_backward(call);
+  return {call.out1, call.out2};
+}
+
+template <typename Backend>
+Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
+  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, nullptr);
+  Backend::aligned(call);
+  return call.out1;
+}
+
+template <typename Backend>
+std::tuple<Tensor, Tensor> aligned_box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
+                                                       std::string_view mode) {
+  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, &grad);
+  Backend::aligned_backward(call);
+  return {call.out1, call.out2};
 }
 
 }  // namespace colad

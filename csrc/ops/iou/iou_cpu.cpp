@@ -184,48 +184,44 @@ void aligned_iou(const IouParams& p, int64_t begin, int64_t end) {
   });
 }
 
-Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
-  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, nullptr);
-  COLAD_DISPATCH_FLOATING(call.dtype, pairwise_iou<scalar_t>(call.params));
-  return call.out1;
-}
+struct IouCpu {
+  static void pairwise(const IouCall& call) {
+    dispatch_floating(call.dtype, [&]<typename T>() { pairwise_iou<T>(call.params); });
+  }
 
-std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
-                                               std::string_view mode) {
-  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, &grad);
-  const IouParams& p = call.params;
-  const int64_t grain = kPairsAThread / (p.n + p.m + 1) + 1;
-  COLAD_DISPATCH_FLOATING(call.dtype, for_each(p.batches * (p.n + p.m), grain,
-                                               [&](int64_t i) { pairwise_iou_backward_at<scalar_t>(p, i); }));
-  return {call.out1, call.out2};
-}
+  static void pairwise_backward(const IouCall& call) {
+    const IouParams& p = call.params;
+    const int64_t grain = kPairsAThread / (p.n + p.m + 1) + 1;
+    dispatch_floating(call.dtype, [&]<typename T>() {
+      for_each(p.batches * (p.n + p.m), grain, [&](int64_t i) { pairwise_iou_backward_at<T>(p, i); });
+    });
+  }
 
-Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
-  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, nullptr);
-  COLAD_DISPATCH_FLOATING(call.dtype, with_constant(call.params.mode, [&](auto mode) {
-                            torch::stable::parallel_for(
-                                0, call.params.n, kPairsOfBlocksAThread, [&](int64_t begin, int64_t end) {
-                                  aligned_iou<decltype(mode)::value, scalar_t>(call.params, begin, end);
-                                });
-                          }));
-  return call.out1;
-}
+  static void aligned(const IouCall& call) {
+    const IouParams& p = call.params;
+    dispatch_floating(call.dtype, [&]<typename T>() {
+      with_constant(p.mode, [&](auto mode) {
+        torch::stable::parallel_for(0, p.n, kPairsOfBlocksAThread, [&](int64_t begin, int64_t end) {
+          aligned_iou<decltype(mode)::value, T>(p, begin, end);
+        });
+      });
+    });
+  }
 
-std::tuple<Tensor, Tensor> aligned_box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
-                                                       std::string_view mode) {
-  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, &grad);
-  const IouParams& p = call.params;
-  COLAD_DISPATCH_FLOATING(call.dtype,
-                          for_each(p.n, kPairsAThread, [&](int64_t i) { aligned_iou_backward_at<scalar_t>(p, i); }));
-  return {call.out1, call.out2};
-}
+  static void aligned_backward(const IouCall& call) {
+    const IouParams& p = call.params;
+    dispatch_floating(call.dtype, [&]<typename T>() {
+      for_each(p.n, kPairsAThread, [&](int64_t i) { aligned_iou_backward_at<T>(p, i); });
+    });
+  }
+};
 
 }  // namespace
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
-  m.impl("box_iou", COLAD_BOX(&colad::box_iou_op));
-  m.impl("box_iou_backward", COLAD_BOX(&colad::box_iou_backward_op));
-  m.impl("aligned_box_iou", COLAD_BOX(&colad::aligned_box_iou_op));
-  m.impl("aligned_box_iou_backward", COLAD_BOX(&colad::aligned_box_iou_backward_op));
+  m.impl("box_iou", COLAD_BOX(&colad::box_iou_op<colad::IouCpu>));
+  m.impl("box_iou_backward", COLAD_BOX(&colad::box_iou_backward_op<colad::IouCpu>));
+  m.impl("aligned_box_iou", COLAD_BOX(&colad::aligned_box_iou_op<colad::IouCpu>));
+  m.impl("aligned_box_iou_backward", COLAD_BOX(&colad::aligned_box_iou_backward_op<colad::IouCpu>));
 }

@@ -36,60 +36,54 @@ __global__ void aligned_iou_backward_kernel(IouParams p) {
   }
 }
 
-Tensor box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
-  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, nullptr);
-  const IouParams& p = call.params;
-  const int64_t work = p.batches * p.n * p.m;
-  if (work > 0) {
-    const CudaScope scope(call.out1);
-    COLAD_DISPATCH_FLOATING(
-        call.dtype, launch(pairwise_iou_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p));
+struct IouCuda {
+  static void pairwise(const IouCall& call) {
+    const IouParams& p = call.params;
+    run(call, p.batches * p.n * p.m, [&]<typename T>(unsigned grid, cudaStream_t stream) {
+      launch(pairwise_iou_kernel<T>, grid, kBlock, 0, stream, p);
+    });
   }
-  return call.out1;
-}
 
-std::tuple<Tensor, Tensor> box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
-                                               std::string_view mode) {
-  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/false, &grad);
-  const IouParams& p = call.params;
-  const int64_t work = p.batches * (p.n + p.m);
-  if (work > 0) {
-    const CudaScope scope(call.out1);
-    COLAD_DISPATCH_FLOATING(call.dtype, launch(pairwise_iou_backward_kernel<scalar_t>, grid_for(work, kBlock), kBlock,
-                                               0, scope.stream(), p));
+  static void pairwise_backward(const IouCall& call) {
+    const IouParams& p = call.params;
+    run(call, p.batches * (p.n + p.m), [&]<typename T>(unsigned grid, cudaStream_t stream) {
+      launch(pairwise_iou_backward_kernel<T>, grid, kBlock, 0, stream, p);
+    });
   }
-  return {call.out1, call.out2};
-}
 
-Tensor aligned_box_iou_op(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode) {
-  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, nullptr);
-  const IouParams& p = call.params;
-  if (p.n > 0) {
-    const CudaScope scope(call.out1);
-    COLAD_DISPATCH_FLOATING(call.dtype,
-                            launch(aligned_iou_kernel<scalar_t>, grid_for(p.n, kBlock), kBlock, 0, scope.stream(), p));
+  static void aligned(const IouCall& call) {
+    const IouParams& p = call.params;
+    run(call, p.n, [&]<typename T>(unsigned grid, cudaStream_t stream) {
+      launch(aligned_iou_kernel<T>, grid, kBlock, 0, stream, p);
+    });
   }
-  return call.out1;
-}
 
-std::tuple<Tensor, Tensor> aligned_box_iou_backward_op(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
-                                                       std::string_view mode) {
-  const IouCall call = iou_contract(boxes1, boxes2, mode, /*aligned=*/true, &grad);
-  const IouParams& p = call.params;
-  if (p.n > 0) {
-    const CudaScope scope(call.out1);
-    COLAD_DISPATCH_FLOATING(
-        call.dtype, launch(aligned_iou_backward_kernel<scalar_t>, grid_for(p.n, kBlock), kBlock, 0, scope.stream(), p));
+  static void aligned_backward(const IouCall& call) {
+    const IouParams& p = call.params;
+    run(call, p.n, [&]<typename T>(unsigned grid, cudaStream_t stream) {
+      launch(aligned_iou_backward_kernel<T>, grid, kBlock, 0, stream, p);
+    });
   }
-  return {call.out1, call.out2};
-}
+
+ private:
+  // launch_kernel<T>(grid, stream) starts a kernel with a thread for each of `work` results, unless there is none.
+  template <typename Launch>
+  static void run(const IouCall& call, int64_t work, Launch launch_kernel) {
+    if (work > 0) {
+      const CudaScope scope(call.out1);
+      dispatch_floating(call.dtype, [&]<typename T>() {
+        launch_kernel.template operator()<T>(grid_for(work, kBlock), scope.stream());
+      });
+    }
+  }
+};
 
 }  // namespace
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
-  m.impl("box_iou", COLAD_BOX(&colad::box_iou_op));
-  m.impl("box_iou_backward", COLAD_BOX(&colad::box_iou_backward_op));
-  m.impl("aligned_box_iou", COLAD_BOX(&colad::aligned_box_iou_op));
-  m.impl("aligned_box_iou_backward", COLAD_BOX(&colad::aligned_box_iou_backward_op));
+  m.impl("box_iou", COLAD_BOX(&colad::box_iou_op<colad::IouCuda>));
+  m.impl("box_iou_backward", COLAD_BOX(&colad::box_iou_backward_op<colad::IouCuda>));
+  m.impl("aligned_box_iou", COLAD_BOX(&colad::aligned_box_iou_op<colad::IouCuda>));
+  m.impl("aligned_box_iou_backward", COLAD_BOX(&colad::aligned_box_iou_backward_op<colad::IouCuda>));
 }

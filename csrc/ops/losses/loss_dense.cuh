@@ -4,6 +4,7 @@
 
 #include "common/cuda.cuh"
 #include "ops/losses/loss_layout.h"
+#include "ops/match_anchors/match_codes.h"
 
 namespace colad {
 

@@ -2,6 +2,8 @@
 // weight, and a result that is either one value an element or one deterministic sum.
 #pragma once
 
+#include <string_view>
+
 #include "common/allocate.h"
 #include "common/dispatch.h"
 
@@ -76,6 +78,12 @@ struct LossCall {
 
 // What a call gives: one value an element (loss or gradient), or the sum of the losses, or this and the gradients.
 enum class LossResult { elements, sum, sum_and_gradient };
+
+// What the argument `reduction` asks for. A mean is the sum, divided by whoever calls the operator.
+inline LossResult loss_result(std::string_view reduction) {
+  constexpr Choice<LossResult> kReduction[] = {{"none", LossResult::elements}, {"sum", LossResult::sum}};
+  return choice(reduction, "reduction", kReduction);
+}
 
 // Whether element(i) lies i values after the first one.
 inline bool lies_in_order(const LossParams& p, const Strided& s) {

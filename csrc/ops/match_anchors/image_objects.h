@@ -31,10 +31,10 @@ struct MatchObjects {
   std::vector<uint32_t> everywhere;  // bits of the objects that every block is to meet
 };
 
-namespace matching_cpu {
+namespace match_anchors_cpu {
 
 // Does an IoU of 0 matter, so that blocks which an object does not reach may not all be skipped?
-inline bool zero_matters(const MatchParams& p) { return p.iou_threshold <= 0 || p.claim_zero_overlap; }
+inline bool zero_matters(const MatchParams& p) { return p.options.iou_threshold <= 0 || p.options.claim_zero_overlap; }
 
 // The lowest row wins where IoUs are 0, so the first object that is finite meets every anchor, and so do those before
 // it, whose IoUs are 0 or NaN.
@@ -71,6 +71,6 @@ void collect_objects(const MatchParams& p, int64_t image, MatchObjects<compute_t
   }
 }
 
-}  // namespace matching_cpu
+}  // namespace match_anchors_cpu
 
 }  // namespace colad

@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "common/boxed.h"
 #include "common/ragged.h"
 #include "ops/iou/iou.h"
 #include "ops/match_anchors/match_anchors_math.h"
@@ -17,9 +18,7 @@ struct MatchParams {
   int64_t* matched;
   void* iou;
   int64_t images, anchor_count, objects, ignore_count;
-  double iou_threshold, ignore_iof;
-  LowQuality low_quality;
-  bool claim_zero_overlap, inclusive_corners;
+  MatchOptions options;
 };
 
 struct MatchCall {
@@ -29,19 +28,27 @@ struct MatchCall {
   ScalarType dtype;
 };
 
-inline LowQuality low_quality_mode(std::string_view mode) {
-  if (mode == "all") return LowQuality::all;
-  if (mode == "own") return LowQuality::own;
-  if (mode == "none") return LowQuality::none;
-  fail("low_quality should be all, own or none, got ", mode);
+inline MatchOptions match_options(double iou_threshold, std::string_view low_quality, double ignore_iof,
+                                  bool claim_zero_overlap, bool inclusive_corners) {
+  check_number(iou_threshold, "iou_threshold");
+  check_number(ignore_iof, "ignore_iof");
+  constexpr Choice<LowQuality> kLowQuality[] = {
+      {"all", LowQuality::all}, {"own", LowQuality::own}, {"none", LowQuality::none}};
+  return {.iou_threshold = iou_threshold,
+          .low_quality = choice(low_quality, "low_quality", kLowQuality),
+          .ignore_iof = ignore_iof,
+          .claim_zero_overlap = claim_zero_overlap,
+          .inclusive_corners = inclusive_corners};
 }
+
+template <>
+inline constexpr auto kMakeOptions<MatchOptions> = &match_options;
 
 // `with_iou`: whether there is an output for the IoU.
 inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                 const std::optional<Tensor>& valid, const std::optional<Tensor>& ignore_boxes,
-                                const std::optional<Tensor>& ignore_offsets, double iou_threshold,
-                                std::string_view low_quality, double ignore_iof, bool claim_zero_overlap,
-                                bool inclusive_corners, bool with_iou = true) {
+                                const std::optional<Tensor>& ignore_offsets, const MatchOptions& options,
+                                bool with_iou = true) {
   check_shape(anchors, "anchors", {-1, 4}, "(A, 4)");
   check_floating(anchors, "anchors");
   check_shape(gt_boxes, "gt_boxes", {-1, 4}, "(G, 4)");
@@ -72,13 +79,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
     check(images == p.images, "ignore_offsets should have as many images as gt_offsets, ", p.images, ", got ", images);
     p.ignore_count = ignore_boxes->size(0);
   }
-  check_number(iou_threshold, "iou_threshold");
-  check_number(ignore_iof, "ignore_iof");
-  p.iou_threshold = iou_threshold;
-  p.ignore_iof = ignore_iof;
-  p.low_quality = low_quality_mode(low_quality);
-  p.claim_zero_overlap = claim_zero_overlap;
-  p.inclusive_corners = inclusive_corners;
+  p.options = options;
 
   const ScalarType dtype = anchors.scalar_type();
   MatchCall call{as_boxes(anchors),
@@ -111,7 +112,7 @@ COLAD_HD bool anchor_is_valid(const MatchParams& p, int64_t image, int64_t ancho
 template <typename T>
 COLAD_HD Box<compute_t<T>> match_box(const MatchParams& p, const void* boxes, int64_t row) {
   Box<compute_t<T>> box = load_box(static_cast<const T*>(boxes), row);
-  if (p.inclusive_corners) {
+  if (p.options.inclusive_corners) {
     box.x2 += 1;
     box.y2 += 1;
   }
@@ -137,11 +138,18 @@ COLAD_HD C match_iou(const MatchBox<C>& gt, const MatchBox<C>& anchor) {
   return iou_of(gt.box, gt.area, anchor.box, anchor.area);
 }
 
-// The operator on CUDA.
-std::tuple<Tensor, Tensor> match_anchors_cuda(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
-                                              std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
-                                              std::optional<Tensor> ignore_offsets, double iou_threshold,
-                                              std::string_view low_quality, double ignore_iof, bool claim_zero_overlap,
-                                              bool inclusive_corners);
+// The operator. Backend::run(call) fills the outputs.
+template <typename Backend>
+std::tuple<Tensor, Tensor> match_anchors_op(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
+                                            std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
+                                            std::optional<Tensor> ignore_offsets, const MatchOptions& options) {
+  const MatchCall call = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, options);
+  Backend::run(call);
+  return {call.matched, call.iou};
+}
+
+struct MatchAnchorsCuda {
+  static void run(const MatchCall& call);
+};
 
 }  // namespace colad

@@ -32,7 +32,7 @@ struct MatchScratch {
   std::vector<bits_t<C>> own;  // row of the anchor's own best object, -1 if there is none
 };
 
-namespace matching_cpu {
+namespace match_anchors_cpu {
 
 // What loops over the anchors of an image capture by value.
 template <typename T>
@@ -106,7 +106,7 @@ void first_pass(const ImageView<T> v, compute_t<T> threshold) {
       }
     }
     for (int64_t k = 0; k < end - begin; ++k) {
-      v.matched[begin + k] = row[k] >= 0 && best[k] >= threshold ? v.first_row + row[k] : kBackground;
+      v.matched[begin + k] = is_own_match<C>({best[k], row[k]}, threshold) ? v.first_row + row[k] : kBackground;
     }
     if (v.own != nullptr) {
       for (int64_t k = 0; k < end - begin; ++k) {
@@ -125,6 +125,7 @@ void first_pass(const ImageView<T> v, compute_t<T> threshold) {
 template <typename T>
 void claim(const ImageView<T> v, bool claim_zero_overlap) {
   using C = compute_t<T>;
+  const LowQuality low_quality = v.own == nullptr ? LowQuality::all : LowQuality::own;
   for (int64_t i = 0; i < v.object_count; ++i) {
     const typename MatchObjects<C>::Object gt = v.objects[i];
     const bool overlaps = gt.best > C(0);
@@ -138,7 +139,8 @@ void claim(const ImageView<T> v, bool claim_zero_overlap) {
       }
       const int64_t end = v.end_of_block(block), row = v.first_row + gt.row;
       for (int64_t k = block * kBlockBoxes; k < end; ++k) {
-        const int64_t claimed = v.own == nullptr ? row : (v.own[k] >= 0 ? v.first_row + v.own[k] : kBackground);
+        const int64_t own_row = v.own == nullptr || v.own[k] < 0 ? -1 : v.first_row + v.own[k];
+        const int64_t claimed = claimed_match(own_row, row, low_quality);
         v.matched[k] = ties_best(v.iou_with(gt, k), gt.best, claim_zero_overlap) ? claimed : v.matched[k];
       }
     }
@@ -155,13 +157,21 @@ void ignore(const ImageView<T> v, const Box<compute_t<T>> box, compute_t<T> igno
     }
     const int64_t end = v.end_of_block(block);
     for (int64_t k = block * kBlockBoxes; k < end; ++k) {
-      const C iof = ratio(box_overlap<MayBeNan::second>(box, v.anchors.box(k)), v.anchors.area[k]);
-      v.matched[k] = ((iof >= ignore_iof) & (v.matched[k] == kBackground)) ? kIgnored : v.matched[k];
+      const bool inside = is_ignored<MayBeNan::second>(box, v.anchors.box(k), v.anchors.area[k], ignore_iof);
+      v.matched[k] = (inside & (v.matched[k] == kBackground)) ? kIgnored : v.matched[k];
     }
   }
 }
 
-}  // namespace matching_cpu
+}  // namespace match_anchors_cpu
+
+// What only the data can tell.
+inline void check_match_offsets(const MatchParams& p) {
+  check_offsets_ascend(p.gt_offsets, p.images, p.objects, "gt_offsets");
+  if (p.ignore_offsets != nullptr) {
+    check_offsets_ascend(p.ignore_offsets, p.images, p.ignore_count, "ignore_offsets");
+  }
+}
 
 // Matches the anchors of one image: writes matched[0..A) and, unless it is null, iou[0..A). Reads no output of `p`.
 template <typename T>
@@ -169,8 +179,8 @@ void match_image(const MatchParams& p, const MatchAnchors<T>& anchors, int64_t i
                  int64_t* matched, T* iou) {
   using C = compute_t<T>;
   MatchObjects<C>& objects = scratch.objects;
-  matching_cpu::collect_objects<T>(p, image, objects);
-  matching_cpu::ImageView<T> v{};
+  match_anchors_cpu::collect_objects<T>(p, image, objects);
+  match_anchors_cpu::ImageView<T> v{};
   v.anchors = anchors.blocks.view();
   v.objects = objects.objects.data();
   v.object_count = static_cast<int64_t>(objects.objects.size());
@@ -180,7 +190,7 @@ void match_image(const MatchParams& p, const MatchAnchors<T>& anchors, int64_t i
   v.first_row = p.gt_offsets[image];
   v.matched = matched;
   v.iou = iou;
-  if (p.low_quality == LowQuality::own) {
+  if (p.options.low_quality == LowQuality::own) {
     scratch.own.resize(p.anchor_count);
     v.own = scratch.own.data();
   }
@@ -194,12 +204,12 @@ void match_image(const MatchParams& p, const MatchAnchors<T>& anchors, int64_t i
     });
     v.anchors.area = scratch.area.data();
   }
-  const C threshold = static_cast<C>(p.iou_threshold), ignore_iof = static_cast<C>(p.ignore_iof);
-  const bool claims = p.low_quality != LowQuality::none, claim_zero_overlap = p.claim_zero_overlap;
+  const C threshold = static_cast<C>(p.options.iou_threshold), ignore_iof = static_cast<C>(p.options.ignore_iof);
+  const bool claims = p.options.low_quality != LowQuality::none, claim_zero_overlap = p.options.claim_zero_overlap;
   vectorised([=] {
-    matching_cpu::first_pass(v, threshold);
+    match_anchors_cpu::first_pass(v, threshold);
     if (claims) {
-      matching_cpu::claim(v, claim_zero_overlap);
+      match_anchors_cpu::claim(v, claim_zero_overlap);
     }
   });
   if (p.ignore_boxes != nullptr) {
@@ -207,7 +217,7 @@ void match_image(const MatchParams& p, const MatchAnchors<T>& anchors, int64_t i
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       const Box<C> box = match_box<T>(p, p.ignore_boxes, row);
       if (!has_nan(box)) {  // it ignores nothing
-        vectorised([=] { matching_cpu::ignore(v, box, ignore_iof); });
+        vectorised([=] { match_anchors_cpu::ignore(v, box, ignore_iof); });
       }
     }
   }

@@ -18,7 +18,7 @@ __device__ void write_first_pass(const MatchParams& p, int64_t image, int64_t an
                                  const BestObject<compute_t<T>>& best) {
   const int64_t i = image * p.anchor_count + anchor;
   static_cast<T*>(p.iou)[i] = static_cast<T>(clamp_at_zero(best.iou));
-  p.matched[i] = resolve_match(best, -1, static_cast<compute_t<T>>(p.iou_threshold), LowQuality::none);
+  p.matched[i] = resolve_match(best, -1, static_cast<compute_t<T>>(p.options.iou_threshold), LowQuality::none);
 }
 
 // The second pass of one anchor: claims, unless there are none to make, then ignore boxes.
@@ -40,14 +40,14 @@ __device__ void write_second_pass(const MatchParams& p, int64_t image, int64_t a
                                   const MatchBox<compute_t<T>>& box, const SecondPass<compute_t<T>>& pass) {
   using C = compute_t<T>;
   int64_t& matched = p.matched[image * p.anchor_count + anchor];
-  if (p.low_quality != LowQuality::none) {
-    matched = resolve_match(pass.own, pass.claimed, static_cast<C>(p.iou_threshold), p.low_quality);
+  if (p.options.low_quality != LowQuality::none) {
+    matched = resolve_match(pass.own, pass.claimed, static_cast<C>(p.options.iou_threshold), p.options.low_quality);
   }
   if (matched == kBackground && p.ignore_boxes != nullptr) {
     const Rows rows = rows_of_image(p.ignore_offsets, image, p.ignore_count);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       const Box<C> ignore = match_box<T>(p, p.ignore_boxes, row);
-      if (ratio(box_overlap(box.box, ignore), box.area) >= static_cast<C>(p.ignore_iof)) {
+      if (is_ignored(ignore, box.box, box.area, static_cast<C>(p.options.ignore_iof))) {
         matched = kIgnored;
         return;
       }
@@ -147,13 +147,13 @@ __global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const 
   for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
     const TileAnchor<C> own = tile_anchor<T>(p, item);
     SecondPass<C> pass;
-    if (p.low_quality != LowQuality::none) {
+    if (p.options.low_quality != LowQuality::none) {
       for_each_tile<T>(
           p, own.image, tile, [&](int64_t row) { return object_best[row]; },
           [&](int64_t first, int count) {
             for (int i = 0; own.takes_part && i < count; ++i) {
               const C iou = match_iou(tile.gt[i], own.box);
-              pass.meet_object(iou, first + i, value_of(tile.best[i]), p.claim_zero_overlap);
+              pass.meet_object(iou, first + i, value_of(tile.best[i]), p.options.claim_zero_overlap);
             }
           });
     }
@@ -165,30 +165,25 @@ __global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const 
 
 }  // namespace
 
-std::tuple<Tensor, Tensor> match_anchors_cuda(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
-                                              std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
-                                              std::optional<Tensor> ignore_offsets, double iou_threshold,
-                                              std::string_view low_quality, double ignore_iof, bool claim_zero_overlap,
-                                              bool inclusive_corners) {
-  MatchCall call = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, iou_threshold,
-                                  low_quality, ignore_iof, claim_zero_overlap, inclusive_corners);
+void MatchAnchorsCuda::run(const MatchCall& call) {
   const MatchParams& p = call.params;
   const int64_t work = p.images * p.anchor_count;
-  if (work > 0) {
-    const CudaScope scope(call.anchors);
-    Tensor object_best = new_tensor(call.anchors, {p.objects}, compute_type(call.dtype));
-    torch::stable::zero_(object_best);
-    COLAD_DISPATCH_FLOATING(
-        call.dtype, launch(first_pass_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p,
-                           object_best.data_ptr());
-        if (p.low_quality != LowQuality::none || p.ignore_boxes != nullptr) {
-          launch(second_pass_kernel<scalar_t>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p,
-                 object_best.data_ptr());
-        });
+  if (work == 0) {
+    return;
   }
-  return {call.matched, call.iou};
+  const CudaScope scope(call.anchors);
+  Tensor object_best = new_tensor(call.anchors, {p.objects}, compute_type(call.dtype));
+  torch::stable::zero_(object_best);
+  dispatch_floating(call.dtype, [&]<typename T>() {
+    launch(first_pass_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p, object_best.data_ptr());
+    if (p.options.low_quality != LowQuality::none || p.ignore_boxes != nullptr) {
+      launch(second_pass_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p, object_best.data_ptr());
+    }
+  });
 }
 
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("match_anchors", COLAD_BOX(&colad::match_anchors_cuda)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
+  m.impl("match_anchors", COLAD_BOX(&colad::match_anchors_op<colad::MatchAnchorsCuda>));
+}

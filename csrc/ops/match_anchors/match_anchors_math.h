@@ -1,17 +1,30 @@
 // Which object an anchor is matched to by largest IoU. Torch-free.
 //
-// Two passes over an image's objects, once for every anchor; the anchors x objects matrix is never stored:
-//   1. best_object: the anchor's largest IoU and its object; meanwhile each object keeps its own best IoU over the
-//   anchors.
-//   2. claimed_by: does an object whose best IoU this anchor ties take it (`low_quality`)?
-// Both passes evaluate the same expression, so the tie is exact.
+// Two passes over an image's objects for every anchor; the anchors x objects matrix is never stored:
+//   1. The anchor finds its largest IoU and that object. Each object finds its own best IoU with any anchor.
+//   2. An object takes the anchors whose IoU with it ties its best IoU (`low_quality`).
+// Both passes evaluate the same expression, so a tie is exact.
+//
+// is_own_match, claimed_match, ties_best and is_ignored are the rule, for CPU and CUDA. Written twice by hand is only
+// how the largest IoU is kept: CUDA calls meet for one object after the other, the CPU's loop in match_anchors_cpu.h
+// keeps it for a block of anchors with integers, which its compiler can vectorise. python_tests/simt compares the two
+// on every case of the operator, bit for bit.
 #pragma once
 
 #include "ops/iou/iou_math.h"
+#include "ops/match_anchors/match_codes.h"
 
 namespace colad {
 
 enum class LowQuality { all, own, none };
+
+struct MatchOptions {
+  double iou_threshold;  // least IoU of an anchor with the object it is matched to
+  LowQuality low_quality;
+  double ignore_iof;  // least share of a background anchor in an ignore box that makes it ignored
+  bool claim_zero_overlap;
+  bool inclusive_corners;
+};
 
 template <typename T>
 struct BestObject {
@@ -34,14 +47,33 @@ COLAD_HD bool ties_best(T iou, T best, bool claim_zero_overlap) {
   return iou == best && (best > T(0) || claim_zero_overlap);
 }
 
+// Whether the anchor is matched to its own best object.
+template <typename T>
+COLAD_HD bool is_own_match(const BestObject<T>& own, T threshold) {
+  return own.row >= 0 && own.iou >= threshold;
+}
+
+// The match of an anchor that ties the best IoU of object `claimed`; `own_row` is the anchor's own best object.
+COLAD_HD int64_t claimed_match(int64_t own_row, int64_t claimed, LowQuality low_quality) {
+  if (low_quality == LowQuality::all) {
+    return claimed;
+  }
+  return own_row >= 0 ? own_row : kBackground;
+}
+
 // The match after both passes: `claimed` is the last object in row order whose best IoU this anchor ties, or -1.
 template <typename T>
 COLAD_HD int64_t resolve_match(const BestObject<T>& own, int64_t claimed, T threshold, LowQuality low_quality) {
-  if (claimed >= 0 && low_quality == LowQuality::all) {
-    return claimed;
+  if (claimed >= 0 && low_quality != LowQuality::none) {
+    return claimed_match(own.row, claimed, low_quality);
   }
-  const bool claimed_own = claimed >= 0 && low_quality == LowQuality::own;
-  return own.row >= 0 && (own.iou >= threshold || claimed_own) ? own.row : kBackground;
+  return is_own_match(own, threshold) ? own.row : kBackground;
+}
+
+// Whether enough of an anchor lies in an ignore box. Background anchors are asked only.
+template <MayBeNan nan = MayBeNan::either, typename T>
+COLAD_HD bool is_ignored(const Box<T>& ignore, const Box<T>& anchor, T anchor_area, T ignore_iof) {
+  return ratio(box_overlap<nan>(ignore, anchor), anchor_area) >= ignore_iof;
 }
 
 }  // namespace colad

@@ -49,4 +49,12 @@ inline NmsCall nms_contract(const Tensor& boxes, const Tensor& labels, const Ten
   return call;
 }
 
+// The operator. Backend::run(call) fills the output.
+template <typename Backend>
+Tensor nms_keep_op(const Tensor& boxes, const Tensor& labels, const Tensor& images, double iou_threshold) {
+  const NmsCall call = nms_contract(boxes, labels, images, iou_threshold);
+  Backend::run(call);
+  return call.keep;
+}
+
 }  // namespace colad

@@ -16,20 +16,20 @@ void suppress_group(const NmsParams& p, int64_t begin, int64_t end) {
   }
 }
 
-Tensor nms_keep(const Tensor& boxes, const Tensor& labels, const Tensor& images, double iou_threshold) {
-  const NmsCall call = nms_contract(boxes, labels, images, iou_threshold);
-  const NmsParams& p = call.params;
-  int64_t begin = 0;
-  for (int64_t end = 1; end <= p.count; ++end) {
-    if (end == p.count || p.starts_group(end)) {
-      COLAD_DISPATCH_FLOATING(call.dtype, suppress_group<scalar_t>(p, begin, end));
-      begin = end;
+struct NmsCpu {
+  static void run(const NmsCall& call) {
+    const NmsParams& p = call.params;
+    int64_t begin = 0;
+    for (int64_t end = 1; end <= p.count; ++end) {
+      if (end == p.count || p.starts_group(end)) {
+        dispatch_floating(call.dtype, [&]<typename T>() { suppress_group<T>(p, begin, end); });
+        begin = end;
+      }
     }
   }
-  return call.keep;
-}
+};
 
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("nms_keep", COLAD_BOX(&colad::nms_keep)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) { m.impl("nms_keep", COLAD_BOX(&colad::nms_keep_op<colad::NmsCpu>)); }

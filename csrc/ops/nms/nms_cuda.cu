@@ -34,17 +34,18 @@ __global__ void nms_kernel(NmsParams p) {
   }
 }
 
-Tensor nms_keep(const Tensor& boxes, const Tensor& labels, const Tensor& images, double iou_threshold) {
-  const NmsCall call = nms_contract(boxes, labels, images, iou_threshold);
-  if (call.params.count > 0) {
-    const CudaScope scope(boxes);
-    COLAD_DISPATCH_FLOATING(call.dtype, launch(nms_kernel<scalar_t>, grid_for(call.params.count, 1), kBlock, 0,
-                                               scope.stream(), call.params));
+struct NmsCuda {
+  static void run(const NmsCall& call) {
+    if (call.params.count > 0) {
+      const CudaScope scope(call.boxes);
+      dispatch_floating(call.dtype, [&]<typename T>() {
+        launch(nms_kernel<T>, grid_for(call.params.count, 1), kBlock, 0, scope.stream(), call.params);
+      });
+    }
   }
-  return call.keep;
-}
+};
 
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("nms_keep", COLAD_BOX(&colad::nms_keep)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("nms_keep", COLAD_BOX(&colad::nms_keep_op<colad::NmsCuda>)); }

@@ -1,6 +1,7 @@
 // Contract of score_voting.
 #pragma once
 
+#include "common/boxed.h"
 #include "ops/iou/iou.h"
 #include "ops/score_voting/score_voting_math.h"
 
@@ -20,9 +21,18 @@ struct VotingCall {
   ScalarType dtype;
 };
 
+inline VotingOptions voting_options(double sigma, double iou_threshold, double score_threshold) {
+  check(sigma > 0, "sigma should be > 0, got ", sigma);
+  check_number(iou_threshold, "iou_threshold");
+  check_number(score_threshold, "score_threshold");
+  return {.sigma = sigma, .iou_threshold = iou_threshold, .score_threshold = score_threshold};
+}
+
+template <>
+inline constexpr auto kMakeOptions<VotingOptions> = &voting_options;
+
 inline VotingCall voting_contract(const Tensor& boxes, const Tensor& labels, const Tensor& all_boxes,
-                                  const Tensor& all_scores, double sigma, double iou_threshold,
-                                  double score_threshold) {
+                                  const Tensor& all_scores, const VotingOptions& options) {
   check_shape(boxes, "boxes", {-1, 4}, "(K, 4)");
   check_floating(boxes, "boxes");
   check_shape(labels, "labels", {boxes.size(0)}, "(K,), one a box");
@@ -34,9 +44,6 @@ inline VotingCall voting_contract(const Tensor& boxes, const Tensor& labels, con
   check_same_device(labels, "labels", boxes, "boxes");
   check_same_device(all_boxes, "all_boxes", boxes, "boxes");
   check_same_device(all_scores, "all_scores", boxes, "boxes");
-  check(sigma > 0, "sigma should be > 0, got ", sigma);
-  check_number(iou_threshold, "iou_threshold");
-  check_number(score_threshold, "score_threshold");
   VotingCall call{as_boxes(boxes),
                   as_contiguous(labels),
                   as_boxes(all_boxes),
@@ -52,7 +59,7 @@ inline VotingCall voting_contract(const Tensor& boxes, const Tensor& labels, con
                  boxes.size(0),
                  all_boxes.size(0),
                  all_scores.size(1),
-                 {sigma, iou_threshold, score_threshold}};
+                 options};
   return call;
 }
 
@@ -78,6 +85,15 @@ COLAD_HD VoteSums<compute_t<T>> count_votes(const VotingParams& p, int64_t k, in
 template <typename T>
 COLAD_HD void write_voted(const VotingParams& p, int64_t k, const VoteSums<compute_t<T>>& sums) {
   store_box(static_cast<T*>(p.voted), k, voted_box(sums, load_box(static_cast<const T*>(p.boxes), k)));
+}
+
+// The operator. Backend::run(call) fills the output.
+template <typename Backend>
+Tensor score_voting_op(const Tensor& boxes, const Tensor& labels, const Tensor& all_boxes, const Tensor& all_scores,
+                       const VotingOptions& options) {
+  const VotingCall call = voting_contract(boxes, labels, all_boxes, all_scores, options);
+  Backend::run(call);
+  return call.voted;
 }
 
 }  // namespace colad

@@ -1,5 +1,4 @@
 // score_voting on CUDA: one warp a kept box, its lanes share the voters.
-#include "common/boxed.h"
 #include "common/reduce.cuh"
 #include "ops/score_voting/score_voting.h"
 
@@ -24,19 +23,21 @@ __global__ void score_voting_kernel(VotingParams p) {
   }
 }
 
-Tensor score_voting(const Tensor& boxes, const Tensor& labels, const Tensor& all_boxes, const Tensor& all_scores,
-                    double sigma, double iou_threshold, double score_threshold) {
-  const VotingCall call = voting_contract(boxes, labels, all_boxes, all_scores, sigma, iou_threshold, score_threshold);
-  if (call.params.kept > 0) {
-    const CudaScope scope(boxes);
-    COLAD_DISPATCH_FLOATING(call.dtype,
-                            launch(score_voting_kernel<scalar_t>, grid_for(call.params.kept * kWarp, kBlock), kBlock, 0,
-                                   scope.stream(), call.params));
+struct ScoreVotingCuda {
+  static void run(const VotingCall& call) {
+    if (call.params.kept > 0) {
+      const CudaScope scope(call.boxes);
+      dispatch_floating(call.dtype, [&]<typename T>() {
+        launch(score_voting_kernel<T>, grid_for(call.params.kept * kWarp, kBlock), kBlock, 0, scope.stream(),
+               call.params);
+      });
+    }
   }
-  return call.voted;
-}
+};
 
 }  // namespace
 }  // namespace colad
 
-STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) { m.impl("score_voting", COLAD_BOX(&colad::score_voting)); }
+STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
+  m.impl("score_voting", COLAD_BOX(&colad::score_voting_op<colad::ScoreVotingCuda>));
+}

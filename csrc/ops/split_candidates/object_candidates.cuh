@@ -8,7 +8,7 @@ namespace colad {
 
 constexpr int kBlock = 256;    // 8 warps: a level each, and threads to read an image's matches; not tuned on a card
 constexpr int kListed = 2048;  // candidates in shared memory, 16 KB: some 8 times as many as a usual object has
-constexpr int kSamples = 128;  // samples in shared memory: 9 of each of 5 levels are 45
+constexpr int kSamples = SplitCandidatesCuda::kSamplesInPlace;
 
 struct ObjectMemory {
   uint64_t listed[kListed];
@@ -73,7 +73,7 @@ __device__ void choose_of_list(const SplitParams& p, int level, int listed, uint
   const int64_t first = p.candidates.level_begin[level], end = p.candidates.level_begin[level + 1];
   const int lane = threadIdx.x % kWarp;
   uint64_t above = 0;  // keys are above 0: a cost's bits are
-  for (int64_t round = 0; round < p.topk; ++round) {
+  for (int64_t round = 0; round < p.options.topk; ++round) {
     uint64_t best = kNoSample;
     for (int i = lane; i < listed; i += kWarp) {
       const uint64_t key = memory.listed[i];
@@ -98,7 +98,7 @@ __device__ void choose_of_anchors(const SplitParams& p, int64_t image, int64_t r
                                   ObjectMemory& memory) {
   const CandidateParams& c = p.candidates;
   uint64_t above = 0;
-  for (int64_t round = 0; round < p.topk; ++round) {
+  for (int64_t round = 0; round < p.options.topk; ++round) {
     uint64_t best = kNoSample;
     for_each_matched(c, image, row, c.level_begin[level], c.level_begin[level + 1], [&](int64_t anchor, float cost) {
       const uint64_t key = is_finite(cost) ? sample_key(cost, anchor) : kNoSample;

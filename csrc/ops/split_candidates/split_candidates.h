@@ -1,126 +1,44 @@
-// Contract of split_candidates (per-level top-k, mixture, positives) and cost_statistics, on the costs of matched
-// anchors.
+// Contract of split_candidates: per-level top-k, mixture, positives, from the costs of matched anchors.
 #pragma once
 
 #include <string_view>
 
-#include "common/allocate.h"
-#include "common/level_views.h"
-#include "common/ragged.h"
+#include "common/boxed.h"
 #include "ops/gmm_em/gmm_em.h"
-#include "ops/split_candidates/split_candidates_math.h"
+#include "ops/split_candidates/candidates.h"
 
 namespace colad {
 
 // matched, num_pos, mean, std, weights, means, variances.
 using SplitTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
-struct CandidateParams {
-  const float* cost;
-  const int64_t *matched, *gt_offsets;
-  int64_t images, anchor_count, objects;
-  int64_t level_begin[kMaxLevels + 1];
-  int levels;
-
-  // The anchor, matched to `row`, is a candidate: its cost is a number.
-  COLAD_HD bool is_candidate(int64_t image, int64_t anchor, int64_t row) const {
-    const int64_t i = image * anchor_count + anchor;
-    return matched[i] == row && is_finite(cost[i]);
-  }
-};
-
 struct SplitParams {
   CandidateParams candidates;
-  int64_t topk, capacity;  // capacity: the most samples an object can have, levels * topk or A
-  EmOptions em;
-  SplitOptions split;
+  int64_t capacity;  // the most samples an object can have: levels * topk or A
+  SplitOptions options;
   int64_t *matched, *num_pos;
   double *mean, *std, *weights, *means, *variances;
   uint64_t *keys, *sorted;  // scratch (G, capacity)
   double* responsibility;   // scratch (G, capacity, 2)
 };
 
-struct StatisticsParams {
-  CandidateParams candidates;  // of the first network
-  int64_t networks;
-  int64_t* count;
-  double *mean, *std;
-
-  // The candidates by the costs of one network.
-  COLAD_HD CandidateParams of_network(int64_t network) const {
-    CandidateParams p = candidates;
-    p.cost += network * p.images * p.anchor_count;
-    return p;
-  }
-};
-
-// Checks the levels and writes where each begins, and the end; returns how many there are.
-inline int level_begins(const std::vector<int64_t>& level_sizes, int64_t anchors, int64_t* begin) {
-  check(level_sizes.size() >= 1 && level_sizes.size() <= kMaxLevels, "level_sizes should have 1 to ", kMaxLevels,
-        " levels, got ", level_sizes.size());
-  const int levels = static_cast<int>(level_sizes.size());
-  begin[0] = 0;
-  for (int l = 0; l < levels; ++l) {
-    check(level_sizes[l] >= 0, "level_sizes should be >= 0, got ", level_sizes[l], " at level ", l);
-    check(level_sizes[l] <= anchors - begin[l], "level_sizes should sum to the number of anchors ", anchors,
-          ", got more, with ", level_sizes[l], " at level ", l);
-    begin[l + 1] = begin[l] + level_sizes[l];
-  }
-  check(begin[levels] == anchors, "level_sizes should sum to the number of anchors ", anchors, ", got ", begin[levels]);
-  return levels;
+inline SplitOptions split_options(int64_t topk, const MixtureOptions& mixture, std::string_view split,
+                                  std::string_view single_candidate, std::string_view no_component0, bool prefix) {
+  constexpr Choice<Split> kSplit[] = {{"peak", Split::peak}, {"posterior", Split::posterior}, {"band", Split::band}};
+  constexpr Choice<SingleCandidate> kSingleCandidate[] = {{"keep", SingleCandidate::keep},
+                                                          {"drop", SingleCandidate::drop}};
+  constexpr Choice<NoComponent0> kNoComponent0[] = {{"all", NoComponent0::all}, {"none", NoComponent0::none}};
+  check(topk >= 1, "topk should be >= 1, got ", topk);
+  return {.topk = topk,
+          .mixture = mixture,
+          .split = choice(split, "split", kSplit),
+          .single_candidate = choice(single_candidate, "single_candidate", kSingleCandidate),
+          .no_component0 = choice(no_component0, "no_component0", kNoComponent0),
+          .prefix = prefix};
 }
 
-// `cost` is (B, A), or (K, B, A) where `networks` is given: their number is written there.
-inline CandidateParams candidate_contract(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
-                                          const std::vector<int64_t>& level_sizes, int64_t objects,
-                                          int64_t* networks = nullptr) {
-  CandidateParams p{};
-  if (networks == nullptr) {
-    check_shape(cost, "cost", {-1, -1}, "(B, A)");
-  } else {
-    check_shape(cost, "cost", {-1, -1, -1}, "(B, A) or (K, B, A)");
-    *networks = cost.size(0);
-  }
-  check_dtype(cost, "cost", ScalarType::Float);
-  p.images = cost.size(cost.dim() - 2);
-  p.anchor_count = cost.size(cost.dim() - 1);
-  check_shape(matched, "matched", {p.images, p.anchor_count}, "(B, A), as cost");
-  check_dtype(matched, "matched", ScalarType::Long);
-  check_same_device(matched, "matched", cost, "cost");
-  check(objects >= 0, "num_objects should be >= 0, got ", objects);
-  const int64_t images = check_offsets(gt_offsets, "gt_offsets", objects, cost, "cost");
-  check(images == p.images, "gt_offsets should have one row an image and one more, ", p.images + 1, ", got ",
-        images + 1);
-  check(p.anchor_count <= int64_t(UINT32_MAX), "cost should have fewer than 2^32 anchors an image, got ",
-        p.anchor_count);
-  p.levels = level_begins(level_sizes, p.anchor_count, p.level_begin);
-  p.objects = objects;
-  if (gt_offsets.is_cpu()) {  // before anything of that many objects is allocated
-    const Tensor offsets = as_contiguous(gt_offsets);
-    check_offsets_ascend(static_cast<const int64_t*>(offsets.data_ptr()), p.images, objects, "gt_offsets");
-  }
-  return p;
-}
-
-inline void point_at_inputs(CandidateParams& p, const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets) {
-  p.cost = static_cast<const float*>(cost.data_ptr());
-  p.matched = static_cast<const int64_t*>(matched.data_ptr());
-  p.gt_offsets = static_cast<const int64_t*>(gt_offsets.data_ptr());
-}
-
-inline SplitOptions split_options(std::string_view split, bool keep_single, bool keep_without_component0, bool prefix) {
-  Split mode{};
-  if (split == "peak") {
-    mode = Split::peak;
-  } else if (split == "posterior") {
-    mode = Split::posterior;
-  } else if (split == "band") {
-    mode = Split::band;
-  } else {
-    fail("split should be peak, posterior or band, got ", split);
-  }
-  return {mode, keep_single, keep_without_component0, prefix};
-}
+template <>
+inline constexpr auto kMakeOptions<SplitOptions> = &split_options;
 
 struct SplitCall {
   Tensor cost, in_matched, gt_offsets, matched, num_pos, mean, std, weights, means, variances, keys, sorted,
@@ -133,19 +51,14 @@ struct SplitCall {
 // Scratch is allocated for objects of more samples than `samples_in_place`, which a backend holds by itself.
 // `over_matched`: positives are written over the matches, which are contiguous, instead of beside them.
 inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets, int64_t objects,
-                                const std::vector<int64_t>& level_sizes, int64_t topk, bool tied, int64_t max_iter,
-                                double tol, double reg_covar, std::string_view split, bool keep_single,
-                                bool keep_without_component0, bool prefix, int64_t samples_in_place,
-                                bool over_matched = false) {
+                                const std::vector<int64_t>& level_sizes, const SplitOptions& options,
+                                int64_t samples_in_place, bool over_matched = false) {
   SplitParams p{};
   p.candidates = candidate_contract(cost, matched, gt_offsets, level_sizes, objects);
-  check(topk >= 1, "topk should be >= 1, got ", topk);
-  p.topk = topk;
   for (int64_t size : level_sizes) {
-    p.capacity += size < topk ? size : topk;
+    p.capacity += size < options.topk ? size : options.topk;
   }
-  p.em = em_options(max_iter, tol, reg_covar, tied);
-  p.split = split_options(split, keep_single, keep_without_component0, prefix);
+  p.options = options;
 
   const auto doubles = [&](std::vector<int64_t> sizes) { return new_tensor(cost, sizes, ScalarType::Double); };
   const int64_t g = objects, scratch = p.capacity > samples_in_place ? objects * p.capacity : 0;
@@ -178,30 +91,6 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
   return call;
 }
 
-struct StatisticsCall {
-  Tensor costs, matched, gt_offsets, count, mean, std;
-  StatisticsParams params;
-};
-
-inline StatisticsCall statistics_contract(const Tensor& costs, const Tensor& matched, const Tensor& gt_offsets,
-                                          int64_t objects, const std::vector<int64_t>& level_sizes) {
-  StatisticsParams p{};
-  p.candidates = candidate_contract(costs, matched, gt_offsets, level_sizes, objects, &p.networks);
-  const std::vector<int64_t> sizes{p.networks, objects, p.candidates.levels};
-  StatisticsCall call{as_contiguous(costs),
-                      as_contiguous(matched),
-                      as_contiguous(gt_offsets),
-                      new_tensor(costs, sizes, ScalarType::Long),
-                      new_tensor(costs, sizes, ScalarType::Double),
-                      new_tensor(costs, sizes, ScalarType::Double),
-                      p};
-  point_at_inputs(call.params.candidates, call.costs, call.matched, call.gt_offsets);
-  call.params.count = static_cast<int64_t*>(call.count.data_ptr());
-  call.params.mean = static_cast<double*>(call.mean.data_ptr());
-  call.params.std = static_cast<double*>(call.std.data_ptr());
-  return call;
-}
-
 // What an anchor becomes before any object claims it as positive.
 COLAD_HD int64_t unclaimed(int64_t matched) { return matched == kIgnored ? kIgnored : kBackground; }
 
@@ -220,10 +109,20 @@ COLAD_HD void write_object(const SplitParams& p, int64_t row, const Mixture& mix
   p.num_pos[row] = num_pos;
 }
 
-// The operator split_candidates on CUDA.
-SplitTensors split_candidates_cuda(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
-                                   int64_t num_objects, std::vector<int64_t> level_sizes, int64_t topk, bool tied,
-                                   int64_t max_iter, double tol, double reg_covar, std::string_view split,
-                                   bool keep_single, bool keep_without_component0, bool prefix);
+// The operator. Backend::run(call) fills the outputs; objects of up to Backend::kSamplesInPlace samples need no
+// scratch.
+template <typename Backend>
+SplitTensors split_candidates_op(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
+                                 int64_t num_objects, std::vector<int64_t> level_sizes, const SplitOptions& options) {
+  const SplitCall call =
+      split_contract(cost, matched, gt_offsets, num_objects, level_sizes, options, Backend::kSamplesInPlace);
+  Backend::run(call);
+  return call.outputs();
+}
+
+struct SplitCandidatesCuda {
+  static constexpr int64_t kSamplesInPlace = 128;  // in shared memory: 9 of each of 5 levels are 45
+  static void run(const SplitCall& call);
+};
 
 }  // namespace colad

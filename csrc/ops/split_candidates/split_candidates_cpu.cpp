@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "common/boxed.h"
 #include "common/cpu_capability.h"
 #include "ops/match_anchors/matched_anchors.h"
+#include "ops/split_candidates/cost_statistics.h"
 
 namespace colad {
 namespace {
@@ -65,7 +65,7 @@ void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* ke
   const MeanAndStd moments = moments_of(keys, count);
   uint64_t* samples_end = keys;  // the chosen ones move to the front
   for_each_level(p.candidates, keys, keys + count, [&](int, uint64_t* begin, uint64_t* end) {
-    const int64_t kept = std::min<int64_t>(p.topk, end - begin);
+    const int64_t kept = std::min<int64_t>(p.options.topk, end - begin);
     std::nth_element(begin, begin + kept, end);
     samples_end = samples_end == begin ? begin + kept : std::copy(begin, begin + kept, samples_end);
   });
@@ -77,7 +77,7 @@ void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* ke
   for (int64_t i = 0; i < samples; ++i) {
     costs[i] = sample_cost(keys[i]);
   }
-  const EmResult fit = fit_and_score(buffer, p.em);
+  const EmResult fit = fit_and_score(buffer, p.options.mixture);
   const auto label = [&](int64_t i) { return static_cast<int>(buffer.label()[i]); };
   Peak peak{0.0, -1};
   for (int64_t i = 0; i < samples; ++i) {
@@ -85,7 +85,7 @@ void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* ke
   }
   int64_t num_pos = 0;
   for (int64_t i = 0; i < samples; ++i) {
-    const Fate fate = fate_of(i, label(i), {samples, peak.position}, p.split);
+    const Fate fate = fate_of(i, label(i), {samples, peak.position}, p.options);
     p.matched[image * p.candidates.anchor_count + sample_anchor(keys[i])] = outcome(fate, row);
     num_pos += fate == Fate::positive;
   }
@@ -114,41 +114,37 @@ void for_each_image(const CandidateParams& p, VisitImage visit) {
   });
 }
 
-SplitTensors split_candidates(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets, int64_t num_objects,
-                              std::vector<int64_t> level_sizes, int64_t topk, bool tied, int64_t max_iter, double tol,
-                              double reg_covar, std::string_view split, bool keep_single, bool keep_without_component0,
-                              bool prefix) {
-  const SplitCall call = split_contract(cost, matched, gt_offsets, num_objects, level_sizes, topk, tied, max_iter, tol,
-                                        reg_covar, split, keep_single, keep_without_component0, prefix,
-                                        /*samples_in_place=*/INT64_MAX);
-  const SplitParams& p = call.params;
-  check_data(p.candidates);
-  for_each_image(p.candidates, [&](int64_t image, SplitScratch& scratch) { split_image(p, image, scratch); });
-  return call.outputs();
-}
+struct SplitCandidatesCpu {
+  static constexpr int64_t kSamplesInPlace = INT64_MAX;
 
-std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& costs, const Tensor& matched, const Tensor& gt_offsets,
-                                                   int64_t num_objects, std::vector<int64_t> level_sizes) {
-  const StatisticsCall call = statistics_contract(costs, matched, gt_offsets, num_objects, level_sizes);
-  const StatisticsParams& p = call.params;
-  check_data(p.candidates);
-  for (int64_t network = 0; network < p.networks; ++network) {
-    const CandidateParams candidates = p.of_network(network);
-    for_each_image(candidates, [&](int64_t image, SplitScratch& scratch) {
-      scratch.buckets.fill(candidates, image);
-      for_each_object(candidates, image, scratch.buckets, [&](int64_t row, uint64_t* keys, int64_t count) {
-        for_each_level(candidates, keys, keys + count, [&](int level, uint64_t* begin, uint64_t* end) {
-          const int64_t i = (network * candidates.objects + row) * candidates.levels + level;
-          const MeanAndStd moments = moments_of(begin, end - begin);
-          p.count[i] = end - begin;
-          p.mean[i] = moments.mean;
-          p.std[i] = moments.std;
+  static void run(const SplitCall& call) {
+    const SplitParams& p = call.params;
+    check_data(p.candidates);
+    for_each_image(p.candidates, [&](int64_t image, SplitScratch& scratch) { split_image(p, image, scratch); });
+  }
+};
+
+struct CostStatisticsCpu {
+  static void run(const StatisticsCall& call) {
+    const StatisticsParams& p = call.params;
+    check_data(p.candidates);
+    for (int64_t network = 0; network < p.networks; ++network) {
+      const CandidateParams candidates = p.of_network(network);
+      for_each_image(candidates, [&](int64_t image, SplitScratch& scratch) {
+        scratch.buckets.fill(candidates, image);
+        for_each_object(candidates, image, scratch.buckets, [&](int64_t row, uint64_t* keys, int64_t count) {
+          for_each_level(candidates, keys, keys + count, [&](int level, uint64_t* begin, uint64_t* end) {
+            const int64_t i = (network * candidates.objects + row) * candidates.levels + level;
+            const MeanAndStd moments = moments_of(begin, end - begin);
+            p.count[i] = end - begin;
+            p.mean[i] = moments.mean;
+            p.std[i] = moments.std;
+          });
         });
       });
-    });
+    }
   }
-  return {call.count, call.mean, call.std};
-}
+};
 
 }  // namespace
 
@@ -195,6 +191,6 @@ void split_image(const SplitParams& p, int64_t image, SplitScratch& scratch) {
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
-  m.impl("split_candidates", COLAD_BOX(&colad::split_candidates));
-  m.impl("cost_statistics", COLAD_BOX(&colad::cost_statistics));
+  m.impl("split_candidates", COLAD_BOX(&colad::split_candidates_op<colad::SplitCandidatesCpu>));
+  m.impl("cost_statistics", COLAD_BOX(&colad::cost_statistics_op<colad::CostStatisticsCpu>));
 }

@@ -5,8 +5,8 @@
 // level in k rounds, each a minimum over the keys above the last one found. The few samples are ranked by counting,
 // fitted by the first warp, and scattered. An object with more candidates than the list holds goes through its anchors
 // again instead, a block-wide minimum a round.
-#include "common/boxed.h"
 #include "ops/gmm_em/gmm_em_warp.cuh"
+#include "ops/split_candidates/cost_statistics.h"
 #include "ops/split_candidates/object_candidates.cuh"
 
 namespace colad {
@@ -37,7 +37,7 @@ __device__ void split_samples(const SplitParams& p, int64_t image, int64_t row, 
                               double* responsibility, const Moments& moments) {
   const int lane = threadIdx.x;
   const auto value = [sorted](int64_t i) { return static_cast<double>(sample_cost(sorted[i])); };
-  const EmResult fit = fit_mixture_warp(value, samples, responsibility, p.em);
+  const EmResult fit = fit_mixture_warp(value, samples, responsibility, p.options.mixture);
   const MixtureTerms terms = mixture_terms(fit.mixture);
   Peak peak{0.0, -1};
   for (int64_t i = lane; i < samples; i += kWarp) {
@@ -47,7 +47,7 @@ __device__ void split_samples(const SplitParams& p, int64_t image, int64_t row, 
   peak = warp_reduce_peak(peak);
   int num_pos = 0;
   for (int64_t i = lane; i < samples; i += kWarp) {
-    const Fate fate = fate_of(i, score_value(value(i), terms).label, {samples, peak.position}, p.split);
+    const Fate fate = fate_of(i, score_value(value(i), terms).label, {samples, peak.position}, p.options);
     p.matched[image * p.candidates.anchor_count + sample_anchor(sorted[i])] = outcome(fate, row);
     num_pos += fate == Fate::positive;
   }
@@ -141,38 +141,32 @@ __global__ void statistics_kernel(const __grid_constant__ StatisticsParams p) {
 
 unsigned blocks_for(int64_t items) { return grid_for(items, 1); }
 
-std::tuple<Tensor, Tensor, Tensor> cost_statistics(const Tensor& costs, const Tensor& matched, const Tensor& gt_offsets,
-                                                   int64_t num_objects, std::vector<int64_t> level_sizes) {
-  const StatisticsCall call = statistics_contract(costs, matched, gt_offsets, num_objects, level_sizes);
-  const int64_t work = call.params.networks * num_objects * call.params.candidates.levels;
-  if (work > 0) {
-    const CudaScope scope(costs);
-    launch(statistics_kernel, blocks_for(work), kBlock, 0, scope.stream(), call.params);
+struct CostStatisticsCuda {
+  static void run(const StatisticsCall& call) {
+    const CandidateParams& c = call.params.candidates;
+    const int64_t work = call.params.networks * c.objects * c.levels;
+    if (work > 0) {
+      const CudaScope scope(call.costs);
+      launch(statistics_kernel, blocks_for(work), kBlock, 0, scope.stream(), call.params);
+    }
   }
-  return {call.count, call.mean, call.std};
-}
+};
 
 }  // namespace
 
-SplitTensors split_candidates_cuda(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
-                                   int64_t num_objects, std::vector<int64_t> level_sizes, int64_t topk, bool tied,
-                                   int64_t max_iter, double tol, double reg_covar, std::string_view split,
-                                   bool keep_single, bool keep_without_component0, bool prefix) {
-  const SplitCall call = split_contract(cost, matched, gt_offsets, num_objects, level_sizes, topk, tied, max_iter, tol,
-                                        reg_covar, split, keep_single, keep_without_component0, prefix,
-                                        /*samples_in_place=*/kSamples);
-  const SplitParams& p = call.params;
-  const int64_t anchors = p.candidates.images * p.candidates.anchor_count;
-  if (num_objects > 0 || anchors > 0) {
-    const CudaScope scope(cost);
-    launch(split_kernel, std::max(blocks_for(num_objects), grid_for(anchors, kBlock)), kBlock, 0, scope.stream(), p);
+void SplitCandidatesCuda::run(const SplitCall& call) {
+  const CandidateParams& c = call.params.candidates;
+  const int64_t anchors = c.images * c.anchor_count;
+  if (c.objects > 0 || anchors > 0) {
+    const CudaScope scope(call.cost);
+    launch(split_kernel, std::max(blocks_for(c.objects), grid_for(anchors, kBlock)), kBlock, 0, scope.stream(),
+           call.params);
   }
-  return call.outputs();
 }
 
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CUDA, m) {
-  m.impl("split_candidates", COLAD_BOX(&colad::split_candidates_cuda));
-  m.impl("cost_statistics", COLAD_BOX(&colad::cost_statistics));
+  m.impl("split_candidates", COLAD_BOX(&colad::split_candidates_op<colad::SplitCandidatesCuda>));
+  m.impl("cost_statistics", COLAD_BOX(&colad::cost_statistics_op<colad::CostStatisticsCuda>));
 }

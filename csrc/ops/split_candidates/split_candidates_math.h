@@ -3,17 +3,22 @@
 
 #include <limits>
 
-#include "common/host_device.h"
+#include "ops/gmm_em/gmm_em_math.h"
+#include "ops/match_anchors/match_codes.h"
 
 namespace colad {
 
 enum class Split { peak, posterior, band };
+enum class SingleCandidate { keep, drop };
+enum class NoComponent0 { all, none };
 
 struct SplitOptions {
+  int64_t topk;  // cheapest candidates kept of each object and level
+  MixtureOptions mixture;
   Split split;
-  bool keep_single;              // an object's only candidate is positive
-  bool keep_without_component0;  // without a component-0 candidate, all candidates are positive (else none)
-  bool prefix;                   // everything up to the cut is positive, and always the cheapest
+  SingleCandidate single_candidate;  // what becomes of an object's only candidate: positive or background
+  NoComponent0 no_component0;        // which candidates are positive where none is of component 0
+  bool prefix;                       // everything up to the cut is positive, and always the cheapest
 };
 
 // What the samples of an object, sorted by cost, look like: `peak` is the first of the component-0 samples of highest
@@ -45,10 +50,10 @@ enum class Fate { background, positive, ignored };
 // What becomes of the sample at `position` (0 is the cheapest), whose more probable component is `label`.
 COLAD_HD Fate fate_of(int64_t position, int label, const SplitPlan& plan, const SplitOptions& options) {
   if (plan.count == 1) {
-    return options.keep_single ? Fate::positive : Fate::background;
+    return options.single_candidate == SingleCandidate::keep ? Fate::positive : Fate::background;
   }
   if (plan.peak < 0) {
-    return options.keep_without_component0 ? Fate::positive : Fate::background;
+    return options.no_component0 == NoComponent0::all ? Fate::positive : Fate::background;
   }
   if (options.split == Split::posterior) {
     return label == 0 || (options.prefix && position == 0) ? Fate::positive : Fate::background;

@@ -1,0 +1,12 @@
+// What a match says. Torch-free.
+#pragma once
+
+#include <cstdint>
+
+namespace colad {
+
+// A match is a row of the ground truth boxes (>= 0) or one of these.
+constexpr int64_t kBackground = -1;
+constexpr int64_t kIgnored = -2;
+
+}  // namespace colad
