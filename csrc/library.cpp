@@ -42,7 +42,7 @@ STABLE_TORCH_LIBRARY(colad, m) {
       ") -> (Tensor matched, Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, Tensor variances)");
   m.def(
       "cost_statistics(Tensor costs, Tensor matched, Tensor gt_offsets, SymInt num_objects, SymInt[] level_sizes) "
-      "-> (Tensor count, Tensor mean, Tensor std)");
+      "-> (Tensor num_candidates, Tensor mean, Tensor std)");
   // paa_assign
   m.def(
       "paa_assign(Tensor[] logits, Tensor[] boxes, Tensor anchors, Tensor gt_boxes, Tensor gt_labels, Tensor "

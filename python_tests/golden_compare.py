@@ -58,7 +58,7 @@ def compare_mixtures(
     """
     flip_eps, prefix = case[f"{prefix}gt_flip_eps"], f"{prefix}gmm_"
     matched = torch.from_numpy(case.matched)
-    count = cost_statistics(cost, matched, case.gt_offsets, case.objects, case.level_sizes).count
+    count = cost_statistics(cost, matched, case.gt_offsets, case.objects, case.level_sizes).num_candidates
     objects = np.flatnonzero((count.clamp(max=config.topk).sum(1) >= 2).numpy() & fitted)
     record.same(f"{prefix}gt", objects)
 

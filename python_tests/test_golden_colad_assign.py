@@ -124,7 +124,7 @@ def compare_selection(record: Recording, case: GoldenCase) -> None:
     pairs = case["sel_gt"], case["sel_level"]
     image = np.searchsorted(case["gt_offsets"], np.arange(case.objects), side="right") - 1
     record.same("sel_image", image[pairs[0]])
-    record.same("sel_count", statistics["s"].count.numpy()[pairs])
+    record.same("sel_count", statistics["s"].num_candidates.numpy()[pairs])
     # Equal networks are exact ties; of others a margin of 1e-6 is rounding.
     decided = (np.abs(case["sel_margin"]) > 1e-6) | (case["sel_margin"] == 0)
     record.same("sel_teacher", teacher[pairs], where=decided, reason="selections with a margin below 1e-6")

@@ -175,7 +175,7 @@ def test_cost_statistics_equal_numpy(seed):
     for row in range(len(scene.gt_boxes)):
         for l in range(3):
             values = cost[(matched == row) & (level == l)].double().numpy()
-            assert statistics.count[row, l] == len(values)
+            assert statistics.num_candidates[row, l] == len(values)
             mean, std = statistics.mean[row, l].item(), statistics.std[row, l].item()
             assert mean == pytest.approx(values.mean(), rel=1e-12) if len(values) else mean != mean
             assert std == pytest.approx(values.std(ddof=1), rel=1e-9) if len(values) > 1 else std != std

@@ -71,7 +71,7 @@ def expected_grad(logits: Tensor, reduction: str, avg_factor: Tensor | float | N
     if isinstance(avg_factor, Tensor):
         if avg_factor.device.type != "cpu":
             return None
-        divisor = avg_factor.detach().clamp(min=1).to(logits.dtype)
+        divisor: Tensor | float = avg_factor.detach().clamp(min=1).to(logits.dtype)
     elif avg_factor is not None:
         divisor = max(avg_factor, 1)
     elif reduction == "mean":

@@ -202,7 +202,7 @@ def _teacher_of_objects(values: Tensor, gt_offsets: Tensor, granularity: str) ->
 def _teacher_of_levels(statistics: CostStatistics) -> tuple[Tensor, Tensor]:
     """``(G, L)`` the network that assigns each object and level, -1 without candidates, and indicators ``(K, G, L)``,
     from statistics ``(K, G, L)``."""
-    values, count = _std_over_mean(statistics), statistics.count
+    values, count = _std_over_mean(statistics), statistics.num_candidates
     # Several samples: the last of the highest (the official code prefers the teacher, who comes second), compared one
     # after the other as there: next to an undefined indicator the earlier network stays, if it has samples (its costs
     # may be NaN). One: the first of the lowest.

@@ -73,9 +73,9 @@ def gmm_em(
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
     """
-    if (offsets is None) == (counts is None):
-        raise RuntimeError(f"either offsets or counts should be given, got {'none' if offsets is None else 'both'}")
     if counts is not None:
+        if offsets is not None:
+            raise RuntimeError("either offsets or counts should be given, got both")
         if values.dim() != 2 or counts.shape != values.shape[:1]:
             raise RuntimeError(
                 f"values should have shape (G, N) with counts (G,), got {tuple(values.shape)}, {tuple(counts.shape)}"
@@ -88,6 +88,8 @@ def gmm_em(
         starts = torch.arange(values.shape[0], device=values.device) * values.shape[1]
         ends = starts + counts.clamp(min=0, max=values.shape[1])  # unchecked on a device: a row never leaves itself
     else:
+        if offsets is None:
+            raise RuntimeError("either offsets or counts should be given, got none")
         if offsets.dim() != 1 or offsets.shape[0] < 1:
             raise RuntimeError(f"offsets should have shape (G + 1,), got {tuple(offsets.shape)}")
         if offsets.dtype != torch.int64:
@@ -103,7 +105,7 @@ def gmm_em(
         tol=tol,
         reg_covar=reg_covar,
     )
-    if counts is None and debug.checks_data(values):
+    if offsets is not None and debug.checks_data(values):
         debug.check_offsets("offsets", offsets, values.shape[0])
     if counts is not None:
         weights, means, variances, *of_values, n_iter, converged = mixture
@@ -114,15 +116,11 @@ def gmm_em(
 @torch.library.register_fake("colad::gmm_em")
 def _(values: Tensor, starts: Tensor, ends: Tensor, *options: Any) -> tuple[Tensor, ...]:
     check_same_device(values=values, starts=starts, ends=ends)
-    pair = (starts.shape[0], 2)
-    double = {"dtype": torch.float64}
     return (
-        values.new_empty(pair, **double),
-        values.new_empty(pair, **double),
-        values.new_empty(pair, **double),
-        values.new_empty(values.shape, **double),
+        *(values.new_empty((starts.shape[0], 2), dtype=torch.float64) for _ in range(3)),
+        values.new_empty(values.shape, dtype=torch.float64),
         values.new_empty(values.shape, dtype=torch.int64),
-        values.new_empty(values.shape, **double),
+        values.new_empty(values.shape, dtype=torch.float64),
         starts.new_empty(starts.shape),
         starts.new_empty(starts.shape, dtype=torch.bool),
     )
@@ -138,11 +136,11 @@ def gmm_em_reference(
     reg_covar: float = 1e-6,
 ) -> GaussianMixture2:
     """The twin of :func:`gmm_em`: segment by segment."""
-    double = {"dtype": torch.float64, "device": values.device}
     bounds = offsets.tolist()
     segments = len(bounds) - 1
-    weights, means, variances = (torch.full((segments, 2), math.nan, **double) for _ in range(3))
-    responsibility, log_likelihood = (torch.full(values.shape, math.nan, **double) for _ in range(2))
+    undefined = values.new_full((segments, 2), math.nan, dtype=torch.float64)
+    weights, means, variances = (undefined.clone() for _ in range(3))
+    responsibility, log_likelihood = (values.new_full(values.shape, math.nan, dtype=torch.float64) for _ in range(2))
     labels = torch.full(values.shape, -1, dtype=torch.int64, device=values.device)
     n_iter = torch.zeros(segments, dtype=torch.int64, device=values.device)
     converged = torch.zeros(segments, dtype=torch.bool, device=values.device)
@@ -150,9 +148,9 @@ def gmm_em_reference(
         x = values[bounds[g] : bounds[g + 1]].double()
         if len(x) == 0:
             continue
-        weight = torch.full((2,), 0.5, **double)
+        weight = x.new_full((2,), 0.5)
         mean = torch.stack([x.min(), x.max()])
-        variance = torch.ones(2, **double)
+        variance = x.new_ones(2)
         previous = -math.inf
         while n_iter[g] < max_iter and not converged[g]:
             n_iter[g] += 1

@@ -87,7 +87,7 @@ def match_anchors(
     )
     if debug.checks_data(anchors):
         debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
-        if ignore_boxes is not None:
+        if ignore_boxes is not None and ignore_offsets is not None:
             debug.check_offsets("ignore_offsets", ignore_offsets, ignore_boxes.shape[0])
     return match
 
@@ -156,7 +156,7 @@ def match_anchors_reference(
                     matched[b] = torch.where(ties, row, matched[b])
                 elif low_quality == "own":
                     matched[b] = torch.where(ties, own, matched[b])
-        if ignore_boxes is not None:
+        if ignore_boxes is not None and ignore_offsets is not None:
             crowd = ignore_boxes[ignore_offsets[b] : ignore_offsets[b + 1]].to(compute) + far_edge
             inside = box_iou_reference(anchors, crowd, "iof") >= torch.tensor(ignore_iof, dtype=compute)
             matched[b] = torch.where((matched[b] == -1) & valid[b] & inside.any(dim=1), -2, matched[b])

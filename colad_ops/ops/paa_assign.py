@@ -61,7 +61,7 @@ def paa_assign(
     """
     logits, boxes = as_levels(logits), as_levels(boxes)
     ignore_boxes = None if ignore_boxes is None else ignore_boxes.detach()
-    positives, *rest = torch.ops.colad.paa_assign(
+    positives, cost, num_pos, mean, std, weights, means, variances = torch.ops.colad.paa_assign(
         logits=[x.detach() for x in logits],
         boxes=[x.detach() for x in boxes],
         anchors=anchors.detach(),
@@ -79,10 +79,10 @@ def paa_assign(
     )
     if debug.checks_data(anchors):
         debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
-        if ignore_boxes is not None:
+        if ignore_boxes is not None and ignore_offsets is not None:
             debug.check_offsets("ignore_offsets", ignore_offsets, ignore_boxes.shape[0])
         debug.check_range("gt_labels", gt_labels, 0, logits[0].shape[-1] - 1)
-    return Assignment(positives, *rest, gt_boxes, gt_labels)
+    return Assignment(positives, cost, num_pos, mean, std, weights, means, variances, gt_boxes, gt_labels)
 
 
 @torch.library.register_fake("colad::paa_assign")

@@ -34,7 +34,7 @@ def split_candidates(
     Returns and errors as :func:`colad_ops.paa_assign`.
     """
     cost = cost.detach()
-    positives, *of_objects = torch.ops.colad.split_candidates(
+    positives, num_pos, mean, std, weights, means, variances = torch.ops.colad.split_candidates(
         cost=cost,
         matched=matched,
         gt_offsets=gt_offsets,
@@ -50,13 +50,13 @@ def split_candidates(
         raise RuntimeError(
             f"gt_labels should have shape ({gt_boxes.shape[0]},), one a row of gt_boxes, got {tuple(gt_labels.shape)}"
         )
-    return Assignment(positives, cost, *of_objects, gt_boxes, gt_labels)
+    return Assignment(positives, cost, num_pos, mean, std, weights, means, variances, gt_boxes, gt_labels)
 
 
 class CostStatistics(NamedTuple):
     """Result of :func:`cost_statistics`, ``(G, L)`` each."""
 
-    count: Tensor
+    num_candidates: Tensor
     """int64."""
     mean: Tensor
     """float64; NaN without a candidate."""
@@ -92,11 +92,10 @@ def _(
 
 def split_fakes(like: Tensor, num_objects: int) -> tuple[Tensor, ...]:
     """Shapes of what a split says of the objects: num_pos, mean, std, weights, means, variances."""
-    double = {"dtype": torch.float64}
     return (
         like.new_empty((num_objects,), dtype=torch.int64),
-        *(like.new_empty((num_objects,), **double) for _ in range(2)),
-        *(like.new_empty((num_objects, 2), **double) for _ in range(3)),
+        *(like.new_empty((num_objects,), dtype=torch.float64) for _ in range(2)),
+        *(like.new_empty((num_objects, 2), dtype=torch.float64) for _ in range(3)),
     )
 
 
@@ -126,9 +125,9 @@ def split_candidates_reference(
     objects = gt_boxes.shape[0]
     positives = torch.where(matched == -2, -2, -1)
     num_pos = torch.zeros(objects, dtype=torch.int64, device=cost.device)
-    of_object = {"dtype": torch.float64, "device": cost.device}
-    mean, std = (torch.full((objects,), torch.nan, **of_object) for _ in range(2))
-    weights, means, variances = (torch.full((objects, 2), torch.nan, **of_object) for _ in range(3))
+    undefined = torch.full((objects, 2), torch.nan, dtype=torch.float64, device=cost.device)
+    mean, std = (undefined[:, 0].clone() for _ in range(2))
+    weights, means, variances = (undefined.clone() for _ in range(3))
     offsets = gt_offsets.tolist()
     for b in range(len(offsets) - 1):
         for row in range(offsets[b], offsets[b + 1]):
