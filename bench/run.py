@@ -1,4 +1,4 @@
-"""Measures the operators against their peers: ``python bench/run.py [NAME ...]``, all benches without a name.
+"""Measures the operators against their peers: ``python -m bench.run [NAME ...]``, all benches without a name.
 
 Checks that results agree, then prints one table and writes ``bench/results/<machine>/``: ``bench.csv``, ``table.md``,
 ``ratios.png``, ``roofline.png``. With one thread by the process's CPU time, so that neighbours on the machine matter
@@ -16,17 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+import torch
 
-import torch  # noqa: E402
-from case import Outcome, run_case  # noqa: E402
-from harness import sample_on  # noqa: E402
-from machine import Machine, measure_machine  # noqa: E402
-from report import csv_rows, report, write_csv  # noqa: E402
-from workload import BATCH, SMALL  # noqa: E402
+from bench.cases import BENCHES, scaling
+from bench.measure.case import Outcome, run_case
+from bench.measure.machine import Machine, measure_machine
+from bench.measure.timing import sample_on
+from bench.paths import RESULTS
+from bench.report.tables import csv_rows, report, write_csv
+from bench.workload.batch import BATCH, SMALL
 
-BENCHES = ("iou", "matching", "gmm_em", "assign_cost", "focal_loss", "focal_kl", "assign", "step")
 ENVIRONMENT = {
     # An allocator that keeps what is freed: a fresh tensor of tens of MB costs more page faults than arithmetic.
     "MALLOC_MMAP_MAX_": "0",
@@ -50,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["scaling"]:
         run_again_with(ENVIRONMENT, arguments)
-        return importlib.import_module("bench_scaling").main(arguments[1:])
+        return scaling.main(arguments[1:])
     options = _parser().parse_args(arguments)
     run_again_with(ENVIRONMENT, arguments)
     sizes = SMALL if options.small else BATCH
     outcomes, machine, summaries = run(options.names or BENCHES, Effort(sizes, options.rounds, options.seconds))
-    folder = options.output or HERE / "results" / machine.folder
+    folder = options.output or RESULTS / machine.folder
     text = [*report(outcomes, machine), *summaries]
     print("\n" + "\n".join(text))
     write(folder, outcomes, machine, text)
@@ -65,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="colad bench",
-        description="Time the operators against their peers; `colad bench scaling` has its own --help.",
+        prog="python -m bench.run",
+        description="Time the operators against their peers; `scaling` in place of a NAME has its own --help.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; default: all", default=[])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most; default: %(default)s")
@@ -81,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 def run_again_with(environment: dict[str, str], arguments: Sequence[str]) -> None:
     """Replaces this process by one with that environment, unless it has it: libraries read it when they start."""
     if any(os.environ.get(name) != value for name, value in environment.items()):
-        command = [sys.executable, str(HERE / "run.py"), *arguments]
+        command = [sys.executable, "-m", "bench.run", *arguments]
         os.execve(sys.executable, command, {**os.environ, **environment})
 
 
@@ -90,7 +89,7 @@ def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, l
     unknown = sorted(set(names) - set(BENCHES))
     if unknown:
         raise SystemExit(
-            f"colad bench: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling"
+            f"bench.run: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling"
         )
     device = torch.device("cpu")
     torch.set_num_threads(1)
@@ -98,7 +97,7 @@ def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, l
     outcomes, summaries = [], []
     for name in names:
         try:
-            bench = importlib.import_module(f"bench_{name}")
+            bench = importlib.import_module(f"bench.cases.{name}")
             cases = bench.cases(effort.sizes, machine)
         except ModuleNotFoundError as error:
             print(f"{name}: left out, {error}", file=sys.stderr)
@@ -124,7 +123,7 @@ def write(folder: Path, outcomes: Sequence[Outcome], machine: Machine, text: Seq
     write_csv(folder / "bench.csv", (row for outcome in outcomes for row in csv_rows(outcome, machine)))
     (folder / "table.md").write_text("\n".join(text) + "\n")
     try:
-        from pictures import draw_ratios, draw_roofline
+        from bench.report.pictures import draw_ratios, draw_roofline
     except ModuleNotFoundError as error:
         print(f"no pictures: {error}")
         return

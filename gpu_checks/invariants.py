@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
-from gpu_harness import capture
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
-from workload import Workload, views
 
 import colad_ops
+from bench.workload.batch import Workload, views
+from gpu_checks.timing import capture
 
 # Bound of the peak of a whole assignment over what was allocated before. An anchor: matched twice (int64), iou and cost
 # (float32), 24 bytes. An object: its statistics and mixture, and keys, sorted keys and responsibilities of up to

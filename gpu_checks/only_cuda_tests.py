@@ -1,4 +1,5 @@
-"""A pytest plugin (``-p only_cuda``) that keeps the tests with the ``cuda`` fixture, in the files that define them."""
+"""A pytest plugin (``-p gpu_checks.only_cuda_tests``) that keeps the tests with the ``cuda`` fixture, each in the file
+that defines it."""
 
 
 def pytest_collection_modifyitems(config, items):

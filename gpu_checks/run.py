@@ -1,4 +1,4 @@
-"""The steps of gpu_check.sh, which see."""
+"""The steps of run.sh, which see."""
 
 from __future__ import annotations
 
@@ -16,17 +16,14 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-sys.path[:0] = [str(HERE), str(ROOT)]
+import torch
 
-import torch  # noqa: E402
-from gpu_harness import ROUNDS, Measured, measure  # noqa: E402
-from items import make_items  # noqa: E402
-from laws import check_graph, check_memory, check_no_sync  # noqa: E402
-from workload import SMALL, make_workload  # noqa: E402
-
-import colad_ops  # noqa: E402
+import colad_ops
+from bench.paths import RESULTS, ROOT
+from bench.workload.batch import SMALL, make_workload
+from bench.workload.every_operator import make_items
+from gpu_checks.invariants import check_graph, check_memory, check_no_sync
+from gpu_checks.timing import ROUNDS, Measured, measure
 
 SECONDS = 470  # for all steps: below 8 minutes
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
@@ -75,7 +72,7 @@ class Steps:
         """Exit status and output of a command; the output goes to the log too."""
         seconds = max(1, min(seconds, round(self.until - time.monotonic())))
         process = subprocess.Popen(
-            list(map(str, command)), cwd=ROOT, env={**os.environ, "PYTHONPATH": str(HERE), **environment},
+            list(map(str, command)), cwd=ROOT, env={**os.environ, **environment},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
         try:
@@ -99,7 +96,7 @@ def test_files() -> list[str]:
 
 def importable(steps: Steps, files: list[str]) -> list[str]:
     """Those whose imports are installed; the others are named in the log."""
-    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "only_cuda"]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "gpu_checks.only_cuda_tests"]
     _, output = steps.child([*pytest, "--collect-only", "--continue-on-collection-errors", *files], TEST_SECONDS)
     blocks = re.split(r"_+ ERROR collecting (\S+) _+", output)[1:]
     for file, text in zip(blocks[::2], blocks[1::2]):
@@ -115,7 +112,7 @@ def run_tests(steps: Steps, dry: bool) -> str:
     files = importable(steps, test_files())
     if dry:
         return f"{len(files)} files collected"
-    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "only_cuda", "-rs"]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "gpu_checks.only_cuda_tests", "-rs"]
     status, output = steps.child([*pytest, *files], TEST_SECONDS, FAIL_WITHOUT_CUDA="1")
     summary = output.strip().splitlines()[-1]
     if status != 0 or "skipped" in summary:
@@ -124,7 +121,7 @@ def run_tests(steps: Steps, dry: bool) -> str:
 
 
 def every_operator(steps: Steps, device: torch.device) -> str:
-    status, output = steps.child([sys.executable, HERE / "every_operator.py", device], SANITIZER_SECONDS)
+    status, output = steps.child([sys.executable, "-m", "gpu_checks.run_every_operator", device], SANITIZER_SECONDS)
     summary = output.strip().splitlines()[-1]
     if status != 0:
         raise RuntimeError(summary)
@@ -147,7 +144,7 @@ def sanitize(steps: Steps, tool: str) -> str:
         command += only_our_kernels(sanitizer)
     # Every tensor an allocation of its own, so that its end is an end to the tool too.
     status, output = steps.child(
-        [*command, sys.executable, HERE / "every_operator.py", "cuda"],
+        [*command, sys.executable, "-m", "gpu_checks.run_every_operator", "cuda"],
         SANITIZER_SECONDS,
         PYTORCH_NO_CUDA_MEMORY_CACHING="1",
     )
@@ -201,7 +198,7 @@ def main() -> int:
         return 1
     device = torch.device("cpu" if dry else "cuda")
     card = "dry run" if dry else torch.cuda.get_device_name()
-    folder = Path(tempfile.mkdtemp(prefix="gpu_check_")) if dry else HERE / "results" / re.sub(r"\W+", "_", card)
+    folder = Path(tempfile.mkdtemp(prefix="gpu_check_")) if dry else RESULTS / re.sub(r"\W+", "_", card)
     folder.mkdir(parents=True, exist_ok=True)
     steps = Steps(folder / "gpu_check.log", dry)
     steps.say(f"{card}, torch {torch.__version__}, driver {driver()}, {colad_ops.build_info()}")

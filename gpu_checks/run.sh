@@ -28,4 +28,4 @@ print(spec.submodule_search_locations[0] if spec else "")')
     exit 1
   fi
 fi
-"$PYTHON" bench/gpu_check.py "$@"
+"$PYTHON" -m gpu_checks.run "$@"

@@ -1,21 +1,16 @@
 """Runs every operator of ``torch.ops.colad`` once on a small batch, for tools that watch kernels:
-``python bench/every_operator.py DEVICE``. Ends with 1 if one was not reached."""
+``python -m gpu_checks.run_every_operator DEVICE``. Ends with 1 if one was not reached."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-
-from items import make_items  # noqa: E402
-from workload import SMALL, Workload, make_workload  # noqa: E402
-
-import colad_ops  # noqa: E402
+import colad_ops
+from bench.workload.batch import SMALL, Workload, make_workload
+from bench.workload.every_operator import make_items
 
 
 class Reached(TorchDispatchMode):

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from harness import Timing
-from items import Item
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+
+from bench.measure.timing import Timing
+from bench.workload.every_operator import Item
 
 ROUNDS = 50
 SECONDS = 60  # whichever ends first

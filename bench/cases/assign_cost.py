@@ -1,21 +1,18 @@
-"""Cost of every candidate of a batch, from NCHW maps: ``python bench/bench_assign_cost.py``."""
+"""Cost of every candidate of a batch, from NCHW maps: ``python -m bench.run assign_cost``."""
 
 from __future__ import annotations
 
-import sys
-
-import batched_paa
-import eager_paa
 import torch
-from case import Case
-from floors import cost_floor
-from goals import GOALS
-from machine import Machine
-from peers import COMPILED, EAGER, VECTORISED, torch_peer
 from torch import Tensor
-from workload import matched_and_cost, workload
 
 import colad_ops
+from bench.measure.case import Case
+from bench.measure.lower_bounds import cost_floor
+from bench.measure.machine import Machine
+from bench.peers import eager_paa, vectorised_paa
+from bench.peers.packages import COMPILED, EAGER, VECTORISED, torch_peer
+from bench.report.goals import GOALS
+from bench.workload.batch import matched_and_cost, workload
 
 
 def close(ours: Tensor, peers: Tensor) -> None:
@@ -26,11 +23,11 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     w = workload(**sizes)
     matched, _ = matched_and_cost(w)
     candidates = int((matched >= 0).sum())
-    pieces = batched_paa.compiled_pieces()
+    pieces = vectorised_paa.compiled_pieces()
     peers = [
         torch_peer(EAGER, lambda: eager_paa.cost(w, matched)),
-        torch_peer(VECTORISED, lambda: batched_paa.cost(w, matched)),
-        torch_peer(COMPILED, lambda: batched_paa.cost(w, matched, pieces)),
+        torch_peer(VECTORISED, lambda: vectorised_paa.cost(w, matched)),
+        torch_peer(COMPILED, lambda: vectorised_paa.cost(w, matched, pieces)),
     ]
     return [
         Case(
@@ -39,9 +36,3 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
             cost_floor(w, matched, machine), GOALS["cost"],
         )
     ]  # fmt: skip
-
-
-if __name__ == "__main__":
-    from run import main
-
-    raise SystemExit(main(["assign_cost", *sys.argv[1:]]))

@@ -1,21 +1,20 @@
-"""The focal-KL loss of a batch, forward and backward: ``python bench/bench_focal_kl.py``."""
+"""The focal-KL loss of a batch, forward and backward: ``python -m bench.run focal_kl``."""
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from case import Case
-from goals import GOALS
-from loss_training import close, training
-from machine import EXP, LOG, Machine
-from peers import COMPILED, EAGER, PLAIN_BCE, TORCHVISION, compiled, package_peer, torch_peer
 from torch import Tensor
-from workload import views, workload
 
 import colad_ops
+from bench.cases.loss_training import close, training
+from bench.measure.case import Case
+from bench.measure.machine import EXP, LOG, Machine
+from bench.peers.packages import COMPILED, EAGER, PLAIN_BCE, TORCHVISION, compiled, package_peer, torch_peer
+from bench.report.goals import GOALS
+from bench.workload.batch import views, workload
 
 VALUE = 4  # bytes
 
@@ -53,9 +52,3 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     what = f"{n / 1e6:.3g} M logits, forward and backward"
     ours = training(colad_ops.focal_kl_loss, logits, teacher)
     return [Case("focal_kl_loss", what, ours, peers, close, floor, GOALS["focal-KL"], two_threads=True)]
-
-
-if __name__ == "__main__":
-    from run import main
-
-    raise SystemExit(main(["focal_kl", *sys.argv[1:]]))

@@ -1,20 +1,19 @@
-"""The sigmoid focal loss of a batch, forward and backward: ``python bench/bench_focal_loss.py``."""
+"""The sigmoid focal loss of a batch, forward and backward: ``python -m bench.run focal_loss``."""
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from case import Case
-from loss_training import close, training
-from machine import EXP, LOG, Machine
-from peers import COMPILED, EAGER, PLAIN_BCE, TORCHVISION, compiled, package_peer, torch_peer
 from torch import Tensor
-from workload import workload
 
 import colad_ops
+from bench.cases.loss_training import close, training
+from bench.measure.case import Case
+from bench.measure.machine import EXP, LOG, Machine
+from bench.peers.packages import COMPILED, EAGER, PLAIN_BCE, TORCHVISION, compiled, package_peer, torch_peer
+from bench.workload.batch import workload
 
 VALUE, LABEL = 4, 8  # bytes
 
@@ -53,9 +52,3 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
             two_threads=True,
         )
     ]  # fmt: skip
-
-
-if __name__ == "__main__":
-    from run import main
-
-    raise SystemExit(main(["focal_loss", *sys.argv[1:]]))

@@ -1,21 +1,20 @@
-"""Two-component mixtures by EM, one an object: ``python bench/bench_gmm_em.py``."""
+"""Two-component mixtures by EM, one an object: ``python -m bench.run gmm_em``."""
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
-import em_peers
 import torch
-from case import Case, Peer
-from floors import mixture_flops
-from goals import GOALS
-from machine import Machine
-from peers import COMPILED, NUMBA, SKLEARN, VECTORISED, compiled, package_peer, torch_peer
 from torch import Tensor
-from workload import SMALL, cheapest_candidates, repeated, workload
 
 import colad_ops
+from bench.measure.case import Case, Peer
+from bench.measure.lower_bounds import mixture_flops
+from bench.measure.machine import Machine
+from bench.peers import mixtures
+from bench.peers.packages import COMPILED, NUMBA, SKLEARN, VECTORISED, compiled, package_peer, torch_peer
+from bench.report.goals import GOALS
+from bench.workload.batch import SMALL, cheapest_candidates, repeated, workload
 
 MANY, FEW = 1000, 20  # mixtures; few where nothing is measured
 VALUE, RESULTS = 4, 3 * 8  # bytes of a value; of its responsibility, label and likelihood
@@ -27,15 +26,15 @@ def equal_labels(ours: colad_ops.GaussianMixture2, peers: Tensor) -> None:
 
 
 def em_peers_of(values: Tensor, offsets: Tensor) -> list[Peer]:
-    x, mask = em_peers.padded(values, offsets)
+    x, mask = mixtures.padded(values, offsets)
     array, bounds = values.double().numpy(), offsets.numpy()
-    step = compiled(em_peers.em_step)
+    step = compiled(mixtures.em_step)
     return [
-        package_peer(SKLEARN, "sklearn", lambda m: lambda: em_peers.sklearn_labels(values, offsets)),
-        torch_peer(VECTORISED, lambda: em_peers.batch_labels(x, mask)),
-        torch_peer(COMPILED, lambda: em_peers.batch_labels(x, mask, step)),
+        package_peer(SKLEARN, "sklearn", lambda m: lambda: mixtures.sklearn_labels(values, offsets)),
+        torch_peer(VECTORISED, lambda: mixtures.batch_labels(x, mask)),
+        torch_peer(COMPILED, lambda: mixtures.batch_labels(x, mask, step)),
         package_peer(
-            NUMBA, "numba", lambda m: partial(em_peers.numba_labels(m), array, bounds), comparable=torch.from_numpy
+            NUMBA, "numba", lambda m: partial(mixtures.numba_labels(m), array, bounds), comparable=torch.from_numpy
         ),
     ]
 
@@ -53,9 +52,3 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
             Case("gmm_em", f"{segments:,} objects", ours, em_peers_of(v, o), equal_labels, floor, GOALS[goals])
         )
     return found
-
-
-if __name__ == "__main__":
-    from run import main
-
-    raise SystemExit(main(["gmm_em", *sys.argv[1:]]))

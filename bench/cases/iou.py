@@ -1,16 +1,17 @@
-"""Pairwise IoU of a batch's objects with the anchors, in both layouts, and GIoU: ``python bench/bench_iou.py``."""
+"""Pairwise IoU of a batch's objects with the anchors, in both layouts, and GIoU: ``python -m bench.run iou``."""
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 import torch
-from case import Case, Peer
-from eager_paa import overlaps
-from goals import GOALS
-from machine import Machine
-from peers import (
+from torch import Tensor
+
+import colad_ops
+from bench.measure.case import Case, Peer
+from bench.measure.machine import Machine
+from bench.peers.eager_paa import overlaps
+from bench.peers.packages import (
     COMPILED,
     EAGER,
     FASTBBOX,
@@ -21,10 +22,8 @@ from peers import (
     package_peer,
     torch_peer,
 )  # fmt: skip
-from torch import Tensor
-from workload import workload
-
-import colad_ops
+from bench.report.goals import GOALS
+from bench.workload.batch import workload
 from colad_ops.ops.iou import aligned_box_iou_reference, box_iou_reference
 
 BOX, VALUE = 16, 4  # bytes
@@ -90,9 +89,3 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
             machine.floor(len(boxes) * (2 * BOX + VALUE + VALUE + BOX)),
         ),
     ]  # fmt: skip
-
-
-if __name__ == "__main__":
-    from run import main
-
-    raise SystemExit(main(["iou", *sys.argv[1:]]))

@@ -1,21 +1,19 @@
-"""Anchors to objects by largest IoU, for a batch: ``python bench/bench_matching.py``."""
+"""Anchors to objects by largest IoU, for a batch: ``python -m bench.run match_anchors``."""
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
-import batched_paa
-import eager_paa
 import torch
-from case import Case, Goal, Peer
-from goals import GOALS
-from machine import Machine
-from peers import COMPILED, EAGER, TORCHVISION, VECTORISED, package_peer, torch_peer
 from torch import Tensor
-from workload import Workload, workload
 
 import colad_ops
+from bench.measure.case import Case, Goal, Peer
+from bench.measure.machine import Machine
+from bench.peers import eager_paa, vectorised_paa
+from bench.peers.packages import COMPILED, EAGER, TORCHVISION, VECTORISED, package_peer, torch_peer
+from bench.report.goals import GOALS
+from bench.workload.batch import Workload, workload
 
 BOX, ROW, IOU = 16, 8, 4  # bytes
 SCRATCH_AN_ANCHOR, SCRATCH_AN_OBJECT = 16, 64  # bytes that an operator without the matrix may take
@@ -42,14 +40,14 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     a, g = len(w.anchors), len(w.gt_boxes)
     floor = machine.floor((a + g) * BOX + w.images * a * (ROW + IOU))
     matrix_free = Goal("extra", SCRATCH_AN_ANCHOR * a + SCRATCH_AN_OBJECT * g)
-    pieces = batched_paa.compiled_pieces()
+    pieces = vectorised_paa.compiled_pieces()
 
     def case(what: str, low_quality: str, peers: list[Peer], goals: tuple[Goal, ...] = ()) -> Case:
         everything = low_quality == "all"
         peers = [
             torch_peer(EAGER, lambda: eager_paa.match(w, everything)),
-            torch_peer(VECTORISED, lambda: batched_paa.match(w, low_quality=everything)),
-            torch_peer(COMPILED, lambda: batched_paa.match(w, pieces, everything)),
+            torch_peer(VECTORISED, lambda: vectorised_paa.match(w, low_quality=everything)),
+            torch_peer(COMPILED, lambda: vectorised_paa.match(w, pieces, everything)),
             *peers,
         ]
         ours = partial(colad_ops.match_anchors, w.anchors, w.gt_boxes, w.gt_offsets, low_quality=low_quality)
@@ -62,9 +60,3 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         case(f"largest IoU, {g} objects", "none", [torchvision], GOALS["largest iou of each anchor"]),
         case(f"and each object's best anchors, {g} objects", "all", []),
     ]
-
-
-if __name__ == "__main__":
-    from run import main
-
-    raise SystemExit(main(["matching", *sys.argv[1:]]))

@@ -1,22 +1,20 @@
-"""The whole assignment of a batch and of one crowded image: ``python bench/bench_assign.py``."""
+"""The whole assignment of a batch and of one crowded image: ``python -m bench.run paa_assign``."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
-import batched_paa
-import eager_paa
 import torch
-from case import Case, Peer
-from floors import assign_floor
-from goals import GOALS
-from machine import Machine
-from peers import COMPILED, EAGER, SKLEARN, VECTORISED, package_peer, torch_peer
 from torch import Tensor
-from workload import SMALL, Workload, workload
 
 import colad_ops
+from bench.measure.case import Case, Peer
+from bench.measure.lower_bounds import assign_floor
+from bench.measure.machine import Machine
+from bench.peers import eager_paa, vectorised_paa
+from bench.peers.packages import COMPILED, EAGER, SKLEARN, VECTORISED, package_peer, torch_peer
+from bench.report.goals import GOALS
+from bench.workload.batch import SMALL, Workload, workload
 
 CROWDS, FEW = (100, 500), (10, 20)  # objects in one image; few where nothing is measured
 
@@ -27,12 +25,12 @@ def equal(ours: colad_ops.Assignment, peers: Tensor) -> None:
 
 
 def assign_peers(w: Workload) -> list[Peer]:
-    pieces = batched_paa.compiled_pieces()
+    pieces = vectorised_paa.compiled_pieces()
     eager = package_peer(EAGER, "sklearn", lambda m: lambda: eager_paa.assign(w))
     return [
         replace(eager, version=f"{torch.__version__} with {SKLEARN} {eager.version}"),
-        torch_peer(VECTORISED, lambda: batched_paa.assign(w)),
-        torch_peer(COMPILED, lambda: batched_paa.assign(w, pieces)),
+        torch_peer(VECTORISED, lambda: vectorised_paa.assign(w)),
+        torch_peer(COMPILED, lambda: vectorised_paa.assign(w, pieces)),
     ]
 
 
@@ -53,9 +51,3 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
             )
         )  # fmt: skip
     return found
-
-
-if __name__ == "__main__":
-    from run import main
-
-    raise SystemExit(main(["assign", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""How time and memory grow with anchors, objects, classes and images: ``python bench/run.py scaling``.
+"""How time and memory grow with anchors, objects, classes and images: ``python -m bench.run scaling``.
 
 Writes ``scaling.csv``, ``scaling.md`` and ``scaling.png`` to ``bench/results/<machine>/``.
 """
@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import Timing, compare, sample_on
-from loss_training import training
-from machine import Machine, measure_machine
-from memory import extra_memory, result_bytes
-from report import commit, show, table, write_csv
-from workload import SMALL, cheapest_candidates, make_workload, repeated, views
 
 import colad_ops
+from bench.cases.loss_training import training
+from bench.measure.machine import Machine, measure_machine
+from bench.measure.memory import extra_memory, result_bytes
+from bench.measure.timing import Timing, compare, sample_on
+from bench.paths import RESULTS
+from bench.report.tables import commit, show, table, write_csv
+from bench.workload.batch import SMALL, cheapest_candidates, make_workload, repeated, views
 
-HERE = Path(__file__).resolve().parent
 SIDES = (224, 704, 2208, 6944)  # pictures of about 1e3, 1e4, 1e5 and 1e6 anchors
 OBJECTS = (1, 16, 100, 1_000, 10_000, 75_000)
 CLASSES = (1, 8, 80, 365, 1_203)
@@ -150,7 +150,7 @@ def csv_rows(results: Sequence[tuple[Axis, list[Point]]], machine: Machine) -> I
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="colad bench scaling", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.run scaling", description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="two tiny points an axis: does everything run?")
     parser.add_argument("--rounds", type=int, default=10, help="at most; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=0.5, help="for each point; default: %(default)s")
@@ -159,24 +159,16 @@ def main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(1)
     machine = measure_machine(torch.device("cpu"), threads=1)
     results = [(axis, measure_axis(axis, machine, options.rounds, options.seconds)) for axis in axes(options.small)]
-    folder = options.output or HERE / "results" / machine.folder
+    folder = options.output or RESULTS / machine.folder
     write_csv(folder / "scaling.csv", csv_rows(results, machine), COLUMNS)
     text = [*lines(results), "", NOTE]
     (folder / "scaling.md").write_text("\n".join(text) + "\n")
     print("\n" + "\n".join(text))
     try:
-        from scaling_picture import draw_scaling
+        from bench.report.scaling_picture import draw_scaling
     except ModuleNotFoundError as error:
         print(f"no picture: {error}")
     else:
         draw_scaling(results, machine, folder / "scaling.png")
     print(f"\nWritten to {folder}")
     return 0
-
-
-if __name__ == "__main__":
-    import sys
-
-    from run import main as run_main
-
-    sys.exit(run_main(["scaling", *sys.argv[1:]]))

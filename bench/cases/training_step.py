@@ -1,27 +1,26 @@
 """A training step at the demo's size, and what part of it assigns and what part is the loss, with the operators and
-with their twins in plain PyTorch: ``python bench/bench_step.py``.
+with their twins in plain PyTorch: ``python -m bench.run training_step``.
 
 CoLAD's ``cost_statistics`` and ``select_costs`` have no twin and stay ours in both.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
-from case import OURS, Case, Outcome
-from machine import Machine
-from peers import torch_peer
-from report import table
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
-from twins import with_twins
-from workload import SMALL
 
+from bench.measure.case import OURS, Case, Outcome
+from bench.measure.machine import Machine
+from bench.peers.packages import torch_peer
+from bench.peers.references import with_twins
+from bench.report.tables import table
+from bench.workload.batch import SMALL
 from colad_ops.data import Batch, CocoDetection, Collate
 from colad_ops.data.digits import DigitsConfig, write_digits
 from colad_ops.demo.settings import demo_settings
@@ -143,9 +142,3 @@ def summary(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _of(outcomes: Sequence[Outcome], name: str, part: str) -> Outcome:
     return next(o for o in outcomes if o.case.what.startswith(f"{name},") and o.case.what.endswith(f": {part}"))
-
-
-if __name__ == "__main__":
-    from run import main
-
-    raise SystemExit(main(["step", *sys.argv[1:]]))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness import Sample, Timing, compare
-from machine import Floor, Machine
-from memory import extra_memory
+from bench.measure.machine import Floor, Machine
+from bench.measure.memory import extra_memory
+from bench.measure.timing import Sample, Timing, compare
 
 OURS = "ours"
 SLOW = 1e6  # microseconds: of a peer that takes longer the memory, which takes two more calls, is not measured

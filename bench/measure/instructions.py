@@ -1,5 +1,5 @@
-"""Counts the instructions of the assignment, which do not depend on what else the machine does: ``python
-bench/instructions.py``.
+"""Counts the instructions of the assignment, which do not depend on what else the machine does: ``python -m
+bench.measure.instructions``.
 
 One thread, by callgrind, on the workload of the benches: 8 images, 58 objects. Callgrind knows no AVX-512: its CPU
 offers AVX2 at most. An older library is counted with the Python code of its own commit, on the same inputs:
@@ -23,13 +23,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from machine import folder_of, machine_name
-from report import commit, table, write_csv
-from workload import BATCH, SMALL, cheapest_candidates, make_workload, matched_and_cost
 
+from bench.measure.machine import folder_of, machine_name
+from bench.paths import RESULTS, ROOT
+from bench.report.tables import commit, table, write_csv
+from bench.workload.batch import BATCH, SMALL, cheapest_candidates, make_workload, matched_and_cost
 from colad_ops._library import LIBRARY
 
-HERE = Path(__file__).resolve().parent
+CALLER = Path(__file__).with_name("call_operators.py")
 CAPABILITIES = ("baseline", "avx2")
 NO_CHOICE = "none"  # of an older library, which is counted once
 REQUESTS = """
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machine = machine_name(torch.device("cpu"))
         today = datetime.date.today().isoformat()
         about = {"machine": machine, "torch": torch.__version__, "commit": commit(), "date": today}
-        path = HERE / "results" / folder_of(machine) / "instructions.csv"
+        path = RESULTS / folder_of(machine) / "instructions.csv"
         print(f"\nWritten to {write_csv(path, (about | row for row in rows), COLUMNS)}")
     return 0
 
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     parser.add_argument("--library", type=Path, default=LIBRARY, help="default: the one that colad_ops loads")
-    parser.add_argument("--source", type=Path, default=HERE.parent, help="tree of its Python; default: this one")
+    parser.add_argument("--source", type=Path, default=ROOT, help="tree of its Python; default: this one")
     parser.add_argument("--small", action="store_true", help="a tiny workload: does everything run?")
     parser.add_argument("--write", action="store_true", help="bench/results/<machine>/instructions.csv")
     return parser
@@ -104,7 +105,7 @@ def count(capability: str, library: Path, source: Path, inputs: Path, requests: 
     }  # fmt: skip
     command = [
         "valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}",
-        sys.executable, str(HERE / "counted.py"), str(inputs), str(requests),
+        sys.executable, str(CALLER), str(inputs), str(requests),
     ]  # fmt: skip
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     if result.returncode != 0:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import torch
 from torch.autograd.profiler import profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python_tests"))
 # Operators of torch that only look at a tensor another way, or allocate.
 NO_KERNEL = ("empty", "detach", "lift", "alias", "_unsafe_view", "is_", "sym_")
 # What kernels' hosts call besides launches: each is one kernel or one memset.
@@ -21,7 +17,7 @@ class CountLaunches(TorchDispatchMode):
     """Of everything called inside: our operators are run in the emulator, each of torch's that computes counts one."""
 
     def __init__(self) -> None:
-        import simt  # of the tests; compiles the kernels for the CPU
+        from python_tests import simt  # compiles the kernels for the CPU
 
         super().__init__()
         self.device = simt.Device(simt.build())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from machine import EXP, EXP_DOUBLE, LOG, LOG_DOUBLE, Floor, Machine
 from torch import Tensor
-from workload import Workload, cheapest_candidates, matched_and_cost
 
 import colad_ops
+from bench.measure.machine import EXP, EXP_DOUBLE, LOG, LOG_DOUBLE, Floor, Machine
+from bench.workload.batch import Workload, cheapest_candidates, matched_and_cost
 
 ROW, COST = 8, 4  # bytes of an anchor's match and cost
 CACHE_LINE = 64  # bytes that a CPU's memory hands out at once

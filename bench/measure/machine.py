@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import LEAST_SAMPLES, Sample, sample_on
 
 import colad_ops
+from bench.measure.timing import LEAST_SAMPLES, Sample, sample_on
 
 STREAM = 1 << 24  # float32 values of an array of the triad: 64 MiB, more than caches hold
 SQUARE = 512  # rows of the matrices, which stay in cache

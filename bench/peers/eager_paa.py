@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from em_peers import sklearn_fit
 from torch import Tensor
-from workload import Workload
+
+from bench.peers.mixtures import sklearn_fit
+from bench.workload.batch import Workload
 
 Fit = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Costs of an object's candidates, ascending -> (component 0? bool, log-likelihood) of each."""

@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from case import Peer
+
+from bench.measure.case import Peer
 
 EAGER, VECTORISED, COMPILED = "eager torch", "vectorised torch", "torch.compile"
 SKLEARN, NUMBA, FASTBBOX = "scikit-learn", "numba", "fastbbox"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from em_peers import em_step, fit_batch
-from peers import compiled
 from torch import Tensor
-from workload import Workload
 
+from bench.peers.mixtures import em_step, fit_batch
+from bench.peers.packages import compiled
+from bench.workload.batch import Workload
 from colad_ops.ops.iou import aligned_box_iou_reference
 
 warnings.filterwarnings("ignore", message="index_reduce")  # is in beta, says torch

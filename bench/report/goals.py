@@ -1,8 +1,8 @@
 """What the operators are to reach on one thread of a CPU with AVX-512, workload of 8 images, double-precision EM."""
 
-from case import Goal
-from peers import COMPILED, EAGER, FASTBBOX, NUMBA, SKLEARN, TORCHVISION, VECTORISED
-from peers import PLAIN_BCE as BCE
+from bench.measure.case import Goal
+from bench.peers.packages import COMPILED, EAGER, FASTBBOX, NUMBA, SKLEARN, TORCHVISION, VECTORISED
+from bench.peers.packages import PLAIN_BCE as BCE
 
 MEGABYTE = 1e6
 

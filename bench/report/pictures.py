@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from case import OURS, Outcome
-from machine import Machine
-from peers import COMPILED, EAGER, FASTBBOX, MMDET, NUMBA, PLAIN_BCE, SKLEARN, TORCHVISION, VECTORISED
-from report import show
-
+from bench.measure.case import OURS, Outcome
+from bench.measure.machine import Machine
+from bench.peers.packages import COMPILED, EAGER, FASTBBOX, MMDET, NUMBA, PLAIN_BCE, SKLEARN, TORCHVISION, VECTORISED
+from bench.report.tables import show
 from colad_ops.demo.style import new_figure, save_figure
 
 OUR_COLOUR, FLOOR_COLOUR = "#d55e00", "#000000"

@@ -1,5 +1,7 @@
-"""What ptxas says of every kernel, as a table: ``python bench/ptxas_table.py [LOG]``. Without a log the kernels are
-compiled in ``build/ptxas`` with the flags of CMakeLists.txt, which has ``-Xptxas=-v``."""
+"""What ptxas says of every kernel, as a table: ``python -m bench.report.ptxas_table [LOG]``.
+
+Without a log the kernels are compiled in ``build/ptxas`` with the flags of CMakeLists.txt, which has ``-Xptxas=-v``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from bench.paths import ROOT
+
 FOLDER = ROOT / "build" / "ptxas"
 
 

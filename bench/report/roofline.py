@@ -1,4 +1,4 @@
-"""Writes the tables of ROOFLINE.md between their markers: ``python bench/roofline.py [--ptxas-log FILE | --no-ptxas]``.
+"""Writes the tables of ROOFLINE.md between their markers: ``python -m bench.report.roofline``.
 
 The first is computed from the workload's counts and from launches counted in the emulator, the second read from what
 ptxas says of the kernels, which are compiled for it in ``build/ptxas`` unless a log is given.
@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
 import torch
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+from bench.measure.launches import CountLaunches
+from bench.paths import ROOT
+from bench.report.ptxas_table import build_log, table
+from bench.workload.batch import SMALL, make_workload
+from bench.workload.every_operator import Item, make_items
 
-from items import Item, make_items  # noqa: E402
-from launches import CountLaunches  # noqa: E402
-from ptxas_table import build_log, table  # noqa: E402
-from workload import SMALL, make_workload  # noqa: E402
-
-DOCUMENT = HERE / "ROOFLINE.md"
+DOCUMENT = ROOT / "bench" / "ROOFLINE.md"
 # The model of an H100: bytes/us of a device copy, float32 flops/us, us a launch, us an iteration of EM.
 COPY, FLOPS, LAUNCH, EM_ITERATION = 3.0e6, 67e6, 4.0, 0.3
 

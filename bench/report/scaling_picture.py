@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench_scaling import Axis, Point, slopes
-from machine import Machine
-from pictures import OUR_COLOUR
-
+from bench.cases.scaling import Axis, Point, slopes
+from bench.measure.machine import Machine
+from bench.report.pictures import OUR_COLOUR
 from colad_ops.demo.style import new_figure, save_figure
 
 MEMORY_COLOUR = "#0072b2"

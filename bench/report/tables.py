@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from case import OURS, Goal, Outcome, show_bytes
-from machine import Machine
 
 import colad_ops
+from bench.measure.case import OURS, Goal, Outcome, show_bytes
+from bench.measure.machine import Machine
 
 COLUMNS = (
     "machine", "cpu_capability", "torch", "commit", "date", "op", "what", "threads", "peer", "version", "median_ms",

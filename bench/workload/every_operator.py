@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import flops as f
 import torch
-from floors import bytes_of_candidates
 from torch import Tensor
-from workload import Workload, cheapest_candidates, matched_and_cost, repeated, views
 
 import colad_ops
+from bench.measure.lower_bounds import bytes_of_candidates
+from bench.workload import flops as f
+from bench.workload.batch import Workload, cheapest_candidates, matched_and_cost, repeated, views
 
 ROW, COST, LABEL, BOX = 8, 4, 8, 16  # bytes of a row number, a cost, a label, a float32 box
 FIT = 3 * 2 * 8  # weights, means, variances of one object, float64
