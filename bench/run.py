@@ -18,7 +18,8 @@ from pathlib import Path
 
 import torch
 
-from bench.cases import BENCHES, scaling
+from bench import run_scaling
+from bench.cases import BENCHES
 from bench.measure.case import Outcome, run_case
 from bench.measure.machine import Machine, measure_machine
 from bench.measure.timing import sample_on
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["scaling"]:
         run_again_with(ENVIRONMENT, arguments)
-        return scaling.main(arguments[1:])
+        return run_scaling.main(arguments[1:])
     options = _parser().parse_args(arguments)
     run_again_with(ENVIRONMENT, arguments)
     sizes = SMALL if options.small else BATCH

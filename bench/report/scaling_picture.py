@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cases.scaling import Axis, Point, slopes
 from bench.measure.machine import Machine
+from bench.measure.scaling import Axis, Point, slopes
 from bench.report.pictures import OUR_COLOUR
 from colad_ops.demo.style import new_figure, save_figure
 

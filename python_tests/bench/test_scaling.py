@@ -4,12 +4,13 @@ import csv
 
 import pytest
 
-from bench.cases import scaling
+from bench import run_scaling
+from bench.measure.scaling import slope
 
 
 def test_the_scaling_bench_runs(tmp_path, one_thread):
     small = ["--small", "--rounds", "1", "--seconds", "0", "--output", str(tmp_path)]
-    assert scaling.main(small) == 0
+    assert run_scaling.main(small) == 0
     with (tmp_path / "scaling.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12 and all(float(row["median_ms"]) > 0 for row in rows)
@@ -17,5 +18,5 @@ def test_the_scaling_bench_runs(tmp_path, one_thread):
 
 
 def test_the_slope_is_that_of_the_larger_half():
-    assert scaling.slope([1, 10, 100, 1000], [7, 7, 5e4, 5e6]) == pytest.approx(2)
-    assert scaling.slope([1, 10], [1, 1]) == 0 and scaling.slope([1, 10], [1, None]) is None
+    assert slope([1, 10, 100, 1000], [7, 7, 5e4, 5e6]) == pytest.approx(2)
+    assert slope([1, 10], [1, 1]) == 0 and slope([1, 10], [1, None]) is None
