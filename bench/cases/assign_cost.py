@@ -12,7 +12,8 @@ from bench.measure.machine import Machine
 from bench.peers import eager_paa, vectorised_paa
 from bench.peers.packages import COMPILED, EAGER, VECTORISED, torch_peer
 from bench.report.goals import GOALS
-from bench.workload.batch import matched_and_cost, workload
+from bench.workload.batch import workload
+from bench.workload.candidates import matched_and_cost
 
 
 def close(ours: Tensor, peers: Tensor) -> None:

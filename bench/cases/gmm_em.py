@@ -14,7 +14,8 @@ from bench.measure.machine import Machine
 from bench.peers import mixtures
 from bench.peers.packages import COMPILED, NUMBA, SKLEARN, VECTORISED, compiled, package_peer, torch_peer
 from bench.report.goals import GOALS
-from bench.workload.batch import SMALL, cheapest_candidates, repeated, workload
+from bench.workload.batch import SMALL, workload
+from bench.workload.candidates import cheapest_candidates, repeated
 
 MANY, FEW = 1000, 20  # mixtures; few where nothing is measured
 VALUE, RESULTS = 4, 3 * 8  # bytes of a value; of its responsibility, label and likelihood

@@ -9,7 +9,8 @@ import torch
 import colad_ops
 from bench.cases.loss_training import training
 from bench.measure.scaling import Axis
-from bench.workload.batch import SMALL, cheapest_candidates, make_workload, repeated, views
+from bench.workload.batch import SMALL, make_workload, views
+from bench.workload.candidates import cheapest_candidates, repeated
 
 SIDES = (224, 704, 2208, 6944)  # pictures of about 1e3, 1e4, 1e5 and 1e6 anchors
 OBJECTS = (1, 16, 100, 1_000, 10_000, 75_000)

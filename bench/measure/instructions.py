@@ -27,7 +27,8 @@ import torch
 from bench.measure.machine import folder_of, machine_name
 from bench.paths import RESULTS, ROOT
 from bench.report.tables import commit, table, write_csv
-from bench.workload.batch import BATCH, SMALL, cheapest_candidates, make_workload, matched_and_cost
+from bench.workload.batch import BATCH, SMALL, make_workload
+from bench.workload.candidates import cheapest_candidates, matched_and_cost
 from colad_ops._library import LIBRARY
 
 CALLER = Path(__file__).with_name("call_operators.py")

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 import colad_ops
 from bench.measure.machine import EXP, EXP_DOUBLE, LOG, LOG_DOUBLE, Floor, Machine
-from bench.workload.batch import Workload, cheapest_candidates, matched_and_cost
+from bench.workload.batch import Workload
+from bench.workload.candidates import bytes_of_candidates, cheapest_candidates, matched_and_cost
 
 ROW, COST = 8, 4  # bytes of an anchor's match and cost
 CACHE_LINE = 64  # bytes that a CPU's memory hands out at once
-
-
-def bytes_of_candidates(w: Workload, matched: Tensor, line: int) -> int:
-    """Bytes read of the class and box maps at the candidates, in lines of ``line`` bytes: in an NCHW map a candidate's
-    logits lie a plane apart, so that neighbours share a line and the others pay a whole one."""
-    of_line = line // w.class_maps[0].element_size()
-    lines = 0
-    for of_level in (matched >= 0).split(w.level_sizes, dim=1):
-        image, anchor = of_level.nonzero().unbind(1)
-        lines += len(torch.stack([image, anchor // of_line]).unique(dim=1).T)
-    return lines * line * (w.classes + 4)
 
 
 def fitted_values(values: Tensor, offsets: Tensor) -> int:

@@ -3,14 +3,13 @@ half-trained detector."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from colad_ops import AssignConfig, assign_cost, match_anchors, ragged
+from colad_ops import AssignConfig, match_anchors, ragged
 from colad_ops.detection.anchors import AnchorGrid
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -118,33 +117,3 @@ def make_workload(
 
 
 workload = lru_cache(maxsize=4)(make_workload)
-
-
-def cheapest_candidates(w: Workload) -> tuple[Tensor, Tensor]:
-    """What EM sees, ``(values, offsets)``: each object's ``topk`` cheapest candidates of every level."""
-    matched, cost = matched_and_cost(w)
-    values, counts = [], []
-    image = torch.searchsorted(w.gt_offsets, torch.arange(len(w.gt_boxes)), right=True) - 1
-    for row in range(len(w.gt_boxes)):
-        of_levels = []
-        levels = zip(matched[image[row]].split(w.level_sizes), cost[image[row]].split(w.level_sizes))
-        for of_level, costs in levels:
-            costs = costs[(of_level == row) & costs.isfinite()]
-            of_levels.append(costs.topk(min(w.config.topk, len(costs)), largest=False).values)
-        values.append(torch.cat(of_levels))
-        counts.append(len(values[-1]))
-    return torch.cat(values), torch.tensor([0, *counts]).cumsum(0)
-
-
-def matched_and_cost(w: Workload) -> tuple[Tensor, Tensor]:
-    matched = match_anchors(w.anchors, w.gt_boxes, w.gt_offsets, **w.config.matching_options()).matched
-    cost = assign_cost(w.logits(), w.boxes(), w.gt_boxes, w.gt_labels, matched, **w.config.cost_options())
-    return matched, cost
-
-
-def repeated(values: Tensor, offsets: Tensor, segments: int) -> tuple[Tensor, Tensor]:
-    """The segments again and again until there are ``segments`` of them."""
-    times = math.ceil(segments / (len(offsets) - 1))
-    counts = offsets.diff().repeat(times)[:segments]
-    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return values.repeat(times)[: int(offsets[-1])], offsets

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 import colad_ops
-from bench.measure.lower_bounds import bytes_of_candidates
 from bench.workload import flops as f
-from bench.workload.batch import Workload, cheapest_candidates, matched_and_cost, repeated, views
+from bench.workload.batch import Workload, views
+from bench.workload.candidates import bytes_of_candidates, cheapest_candidates, matched_and_cost, repeated
 
 ROW, COST, LABEL, BOX = 8, 4, 8, 16  # bytes of a row number, a cost, a label, a float32 box
 FIT = 3 * 2 * 8  # weights, means, variances of one object, float64
