@@ -1,4 +1,4 @@
-"""What holds of the operators on a device whatever it computes: no waiting for it, capturable, little memory."""
+"""What must hold of every assignment on a GPU: the host never waits, a CUDA graph can capture it, little memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 import colad_ops
 from bench.workload.batch import Workload, views
-from gpu_checks.timing import capture
+from gpu_checks.cuda_graph import capture
 
 # Bound of the peak of a whole assignment over what was allocated before. An anchor: matched twice (int64), iou and cost
 # (float32), 24 bytes. An object: its statistics and mixture, and keys, sorted keys and responsibilities of up to

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can show, in one command without arguments: the CUDA tests, the operators' laws on a device,
-# the benches, compute-sanitizer. Needs python3 ($PYTHON) with torch, numpy and pytest, and a built library:
-# $COLAD_LIBRARY, else the one in this tree, of an installed colad_ops, or of a wheel in dist/. Writes
-# bench/results/<card>/.
+# Checks what only a GPU can show: the CUDA tests, host syncs, CUDA graphs, memory, times, compute-sanitizer.
 #
-# Ends with 0: all ran and passed; 1: something failed; 2: what ran passed, but something could not run (the log says
-# what). With --dry-run: the same on the CPU on a tiny batch, what needs a GPU left out, results in a temporary folder.
+#   bash gpu_checks/run.sh              on a GPU; results in bench/results/<card>/
+#   bash gpu_checks/run.sh --dry-run    on the CPU with a tiny batch, without what needs a GPU; results in a temporary folder
+#
+# Needs a Python ($PYTHON, default python3) with torch, numpy and pytest, and a built library: $COLAD_LIBRARY, or the one
+# in this source tree, or that of an installed colad_ops, or that of a wheel in dist/.
+#
+# Exit status: 0, all passed; 1, something failed; 2, all that ran passed, but a step could not run (the log says why).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}

@@ -1,5 +1,7 @@
-"""Runs every operator of ``torch.ops.colad`` once on a small batch, for tools that watch kernels:
-``python -m gpu_checks.run_every_operator DEVICE``. Ends with 1 if one was not reached."""
+"""Runs every operator of ``torch.ops.colad`` on a small batch, for tools that watch kernels.
+
+``python -m gpu_checks.run_every_operator DEVICE`` ends with 1 if an operator was not reached.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import colad_ops
 from bench.workload.batch import SMALL, Workload, make_workload
-from bench.workload.every_operator import make_items
+from bench.workload.every_operator import operator_calls
+
+COMMAND = (sys.executable, "-m", "gpu_checks.run_every_operator")
+"""The device follows."""
 
 
 class Reached(TorchDispatchMode):
@@ -24,7 +29,8 @@ class Reached(TorchDispatchMode):
 
 
 def more_calls(w: Workload) -> None:
-    """What the items leave out: indicators by image, gradients of the pairwise IoU, losses by element, ignore boxes."""
+    """What ``operator_calls`` leaves out: indicators by image, ignore boxes, gradients of the pairwise IoU, losses by
+    element."""
     pair = [(w.logits(), w.boxes())] * 2
     ground_truth = (w.gt_boxes, w.gt_labels, w.gt_offsets)
     colad_ops.colad_assign(
@@ -44,8 +50,8 @@ def more_calls(w: Workload) -> None:
 def main(device: torch.device) -> int:
     w = make_workload(**SMALL)
     with Reached() as reached:
-        for item in make_items(w, device):
-            item.run()
+        for call in operator_calls(w, device):
+            call.run()
         more_calls(w.to(device))
     if device.type == "cuda":
         torch.cuda.synchronize()

@@ -1,8 +1,8 @@
-"""Times items against a device copy of the same bytes, all interleaved in one run, and counts their launches.
+"""Times calls against a device copy of the same bytes, all interleaved in one run, and counts their launches.
 
-``graph``: replays of a CUDA graph queued behind a kernel that keeps the device busy, so that the time between the two
-events is the device's alone. ``eager``: the call as a user makes it on an idle device, the host's time included.
-Between two turns of an item all the others run, which is more than any cache holds: inputs are read from memory.
+``graph``: replays of a CUDA graph. They are queued behind a kernel that keeps the device busy, so that the time between
+the two events is the device's alone. ``eager``: the call as a user makes it on an idle device; the host's time counts.
+Between two turns of a call all other calls run, and they move more than any cache holds: inputs are read from memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from bench.measure.timing import Timing
-from bench.workload.every_operator import Item
+from bench.workload.every_operator import OperatorCall
+from gpu_checks.cuda_graph import capture
 
 ROUNDS = 50
 SECONDS = 60  # whichever ends first
@@ -26,34 +27,11 @@ BUSY_CYCLES = 1_000_000  # longer than it takes the host to queue two events and
 
 @dataclass
 class Measured:
-    item: Item
+    call: OperatorCall
     mode: str
     ours: Timing
     copy: Timing | None
     launches: int | None
-
-
-class PlainCalls:
-    """Stands for a graph where there is no GPU, so that what uses graphs can be tried there."""
-
-    def __init__(self, run: Callable[[], Any]) -> None:
-        self.replay = run
-
-
-def capture(run: Callable[[], Any], device: torch.device) -> torch.cuda.CUDAGraph | PlainCalls:
-    if device.type != "cuda":
-        run()
-        return PlainCalls(run)
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            run()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
-    return graph
 
 
 def device_copy(total_bytes: int, device: torch.device) -> Callable[[], Any]:
@@ -96,18 +74,18 @@ def count_launches(run: Callable[[], Any]) -> int:
     return sum(event.device_type == DeviceType.CUDA for event in recorded.events())
 
 
-def measure(items: list[Item], device: torch.device, rounds: int = ROUNDS) -> list[Measured]:
+def measure(calls: list[OperatorCall], device: torch.device, rounds: int = ROUNDS) -> list[Measured]:
     on_cuda = device.type == "cuda"
     turns: dict[tuple[int, str], Callable[[], Callable[[], float]]] = {}
-    for i, item in enumerate(items):
-        copy = device_copy(item.bytes, device)
+    for i, call in enumerate(calls):
+        copy = device_copy(call.bytes, device)
         if on_cuda:
-            turns[i, "eager"] = lambda run=item.run: cuda_microseconds(run, busy=False)
+            turns[i, "eager"] = lambda run=call.run: cuda_microseconds(run, busy=False)
             turns[i, "copy"] = lambda run=capture(copy, device).replay: cuda_microseconds(run, busy=True)
-            if item.capturable:
-                turns[i, "graph"] = lambda run=capture(item.run, device).replay: cuda_microseconds(run, busy=True)
+            if call.capturable:
+                turns[i, "graph"] = lambda run=capture(call.run, device).replay: cuda_microseconds(run, busy=True)
         else:
-            turns[i, "eager"] = lambda run=item.run: cpu_microseconds(run)
+            turns[i, "eager"] = lambda run=call.run: cpu_microseconds(run)
             turns[i, "copy"] = lambda run=copy: cpu_microseconds(run)
     samples: dict[tuple[int, str], list[float]] = {key: [] for key in turns}
     until = time.monotonic() + SECONDS
@@ -121,10 +99,10 @@ def measure(items: list[Item], device: torch.device, rounds: int = ROUNDS) -> li
         if done >= 4 and time.monotonic() > until:
             break
     if on_cuda:
-        count_launches(items[0].run)  # the first profile is not always complete
-    launches = [count_launches(item.run) if on_cuda else None for item in items]
+        count_launches(calls[0].run)  # the first profile is not always complete
+    launches = [count_launches(call.run) if on_cuda else None for call in calls]
     return [
-        Measured(items[i], mode, Timing.of(samples[i, mode]), Timing.of(samples[i, "copy"]), launches[i])
+        Measured(calls[i], mode, Timing.of(samples[i, mode]), Timing.of(samples[i, "copy"]), launches[i])
         for i, mode in turns
         if mode != "copy"
     ]

@@ -16,35 +16,35 @@ from bench.measure.launches import CountLaunches
 from bench.paths import ROOT
 from bench.report.ptxas_table import build_log, table
 from bench.workload.batch import SMALL, make_workload
-from bench.workload.every_operator import Item, make_items
+from bench.workload.every_operator import OperatorCall, operator_calls
 
 DOCUMENT = ROOT / "bench" / "ROOFLINE.md"
 # The model of an H100: bytes/us of a device copy, float32 flops/us, us a launch, us an iteration of EM.
 COPY, FLOPS, LAUNCH, EM_ITERATION = 3.0e6, 67e6, 4.0, 0.3
 
 
-def roofline(items: list[Item], launches: list[int]) -> list[str]:
+def roofline(calls: list[OperatorCall], launches: list[int]) -> list[str]:
     lines = [
         "| operator | on | MB | Mflop | launches | bytes us | flops us | EM us | floor us | with launches us "
         "| measured us |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for item, count in zip(items, launches, strict=True):
-        moved, computed, chain = item.bytes / COPY, item.flops / FLOPS, item.em_iterations * EM_ITERATION
+    for call, count in zip(calls, launches, strict=True):
+        moved, computed, chain = call.bytes / COPY, call.flops / FLOPS, call.em_iterations * EM_ITERATION
         floor = max(moved, computed) + chain
         lines.append(
-            f"| `{item.op}` | {item.what} | {item.bytes / 1e6:.2f} | {item.flops / 1e6:.1f} | {count} | {moved:.1f} "
+            f"| `{call.op}` | {call.what} | {call.bytes / 1e6:.2f} | {call.flops / 1e6:.1f} | {count} | {moved:.1f} "
             f"| {computed:.1f} | {f'{chain:.1f}' if chain else ''} | {floor:.1f} | {floor + LAUNCH * count:.1f} | |"
         )
     return lines
 
 
 def count_launches() -> list[int]:
-    """Of every item, on a tiny workload: no operator's launches depend on its sizes."""
+    """Of every call, on a tiny workload: no operator's launches depend on its sizes."""
     counts = []
-    for item in make_items(make_workload(**SMALL), torch.device("cpu")):
+    for call in operator_calls(make_workload(**SMALL), torch.device("cpu")):
         with CountLaunches() as launched:
-            item.run()
+            call.run()
         counts.append(launched.count)
     return counts
 
@@ -63,8 +63,8 @@ def main() -> None:
     parser.add_argument("--no-ptxas", action="store_true", help="leave the second table as it is")
     arguments = parser.parse_args()
     text = DOCUMENT.read_text()
-    items = make_items(make_workload(), torch.device("cpu"))
-    text = replace_between(text, "roofline", roofline(items, count_launches()))
+    calls = operator_calls(make_workload(), torch.device("cpu"))
+    text = replace_between(text, "roofline", roofline(calls, count_launches()))
     if not arguments.no_ptxas:
         log = arguments.ptxas_log.read_text() if arguments.ptxas_log else build_log()
         text = replace_between(text, "ptxas", table(log))

@@ -1,7 +1,7 @@
-"""What is measured: every operator on a workload, with the bytes its interface must move and the flops of its formula.
+"""A call of every operator on a workload, with the bytes that its interface must move and the flops of its formula.
 
 Bytes: every input read once and every output written once, inputs and outputs as the operator's schema has them.
-Scratch and second readings are the implementation's, so they are not counted: they are part of what it loses.
+Scratch and second readings are not counted: they are what an implementation loses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MANY_OBJECTS = 1000
 
 
 @dataclass
-class Item:
+class OperatorCall:
     op: str
     what: str
     run: Callable[[], Any]
@@ -38,17 +38,17 @@ class Item:
     """Whether it can be captured in a CUDA graph: not where the result's size depends on the data."""
 
 
-def make_items(w: Workload, device: torch.device) -> list[Item]:
+def operator_calls(w: Workload, device: torch.device) -> list[OperatorCall]:
     """Counts are taken on the CPU, ``run`` works on ``device``."""
     d = w.to(device)
     matched, cost = matched_and_cost(w)
     counts = Counts(w, matched, cost)
     return [
-        *box_items(w, d),
-        *assignment_items(w, d, matched.to(device), cost.to(device), counts),
-        *mixture_items(w, device),
-        *loss_items(d, counts),
-        *postprocess_items(w, device),
+        *box_calls(w, d),
+        *assignment_calls(w, d, matched.to(device), cost.to(device), counts),
+        *mixture_calls(w, device),
+        *loss_calls(d, counts),
+        *postprocess_calls(w, device),
     ]
 
 
@@ -70,7 +70,7 @@ class Counts:
         self.cost_flops = self.candidates * (w.classes * (f.FOCAL + 1) + f.IOU + 3)
 
 
-def box_items(w: Workload, d: Workload) -> list[Item]:
+def box_calls(w: Workload, d: Workload) -> list[OperatorCall]:
     a, g = len(w.anchors), len(w.gt_boxes)
     boxes = torch.cat(d.boxes(), dim=1).reshape(-1, 4).contiguous()
     targets = d.anchors.repeat(w.images, 1)
@@ -82,18 +82,18 @@ def box_items(w: Workload, d: Workload) -> list[Item]:
         return torch.autograd.grad(colad_ops.aligned_box_iou(leaf, targets, "giou"), leaf, grad)[0]
 
     return [
-        Item(
+        OperatorCall(
             "box_iou", f"{g} objects x {a} anchors", partial(colad_ops.box_iou, d.gt_boxes, d.anchors),
             (a + g) * BOX + 4 * a * g, a * g * f.IOU,
         ),
-        Item(
+        OperatorCall(
             "aligned_box_iou", "giou of all predictions, forward and backward", train,
             n * (2 * BOX + 4) + n * (4 + 4 * BOX), n * (f.GIOU + f.GIOU_BACKWARD),
         ),
     ]  # fmt: skip
 
 
-def assignment_items(w: Workload, d: Workload, matched: Tensor, cost: Tensor, c: Counts) -> list[Item]:
+def assignment_calls(w: Workload, d: Workload, matched: Tensor, cost: Tensor, c: Counts) -> list[OperatorCall]:
     ground_truth = (d.gt_boxes, d.gt_labels, d.gt_offsets)
     whole = c.match + c.cost_reads + c.objects * (LABEL + FIT + 3 * 8) + c.anchors * COST
     # Written once: matched, iou, cost. The second network adds its logits, boxes and cost.
@@ -101,29 +101,29 @@ def assignment_items(w: Workload, d: Workload, matched: Tensor, cost: Tensor, c:
     levels = len(w.level_sizes)
     statistics = c.anchors * (ROW + COST) + c.objects * levels * 3 * 8
     return [
-        Item(
+        OperatorCall(
             "match_anchors", "", partial(colad_ops.match_anchors, d.anchors, d.gt_boxes, d.gt_offsets),
             c.match, c.pairs * f.IOU_WITH_AREAS,
         ),
-        Item(
+        OperatorCall(
             "assign_cost", "NCHW maps read in place",
             partial(colad_ops.assign_cost, d.logits(), d.boxes(), *ground_truth[:2], matched), c.cost, c.cost_flops,
         ),
-        Item(
+        OperatorCall(
             "split_candidates", "",
             partial(colad_ops.split_candidates, cost, matched, w.level_sizes, *ground_truth), c.split, c.em_flops,
             c.em_iterations,
         ),
-        Item(
+        OperatorCall(
             "cost_statistics", "",
             partial(colad_ops.cost_statistics, cost, matched, d.gt_offsets, c.objects, w.level_sizes),
             statistics, 3 * c.candidates,
         ),
-        Item(
+        OperatorCall(
             "paa_assign", "the whole assignment", partial(colad_ops.paa_assign, *d.assign_arguments()),
             whole, c.pairs * f.IOU_WITH_AREAS + c.cost_flops + c.em_flops, c.em_iterations,
         ),
-        Item(
+        OperatorCall(
             "colad_assign", "the whole assignment of two networks",
             partial(colad_ops.colad_assign, pair, d.anchors, w.level_sizes, *ground_truth, w.config),
             whole + c.cost_reads + c.anchors * COST,
@@ -132,8 +132,8 @@ def assignment_items(w: Workload, d: Workload, matched: Tensor, cost: Tensor, c:
     ]  # fmt: skip
 
 
-def mixture_items(w: Workload, device: torch.device) -> list[Item]:
-    items = []
+def mixture_calls(w: Workload, device: torch.device) -> list[OperatorCall]:
+    calls = []
     values, offsets = cheapest_candidates(w)
     for segments in (len(offsets) - 1, MANY_OBJECTS):
         v, o = repeated(values, offsets, segments)
@@ -141,12 +141,12 @@ def mixture_items(w: Workload, device: torch.device) -> list[Item]:
         moved = len(v) * (4 + 3 * 8) + segments * (2 * 8 + FIT + 8 + 1)
         flops = int((o.diff() * fit.n_iter).sum()) * f.EM_VALUE
         run = partial(colad_ops.gmm_em, v.to(device), o.to(device))
-        items.append(Item("gmm_em", f"{segments} objects", run, moved, flops, int(fit.n_iter.max())))
-    return items
+        calls.append(OperatorCall("gmm_em", f"{segments} objects", run, moved, flops, int(fit.n_iter.max())))
+    return calls
 
 
-def loss_items(d: Workload, c: Counts) -> list[Item]:
-    items = []
+def loss_calls(d: Workload, c: Counts) -> list[OperatorCall]:
+    calls = []
     labels = colad_ops.paa_assign(*d.assign_arguments()).labels(d.classes)
     for dtype in (torch.float32, torch.bfloat16):
         logits = torch.cat(d.logits(), dim=1).to(dtype).requires_grad_()
@@ -157,20 +157,20 @@ def loss_items(d: Workload, c: Counts) -> list[Item]:
             return torch.autograd.grad(loss(x, y, reduction="sum"), x)[0]
 
         what = f"{str(dtype).removeprefix('torch.')}, forward and backward"
-        items += [
-            Item(
+        calls += [
+            OperatorCall(
                 "sigmoid_focal_loss", what, partial(train, colad_ops.sigmoid_focal_loss, logits, labels),
                 3 * n * size + 2 * c.anchors * LABEL, n * (f.FOCAL + f.FOCAL_BACKWARD + 1),
             ),
-            Item(
+            OperatorCall(
                 "focal_kl_loss", what, partial(train, colad_ops.focal_kl_loss, logits, teacher),
                 5 * n * size, n * (f.FOCAL_KL + f.FOCAL_KL_BACKWARD + 1),
             ),
         ]  # fmt: skip
-    return items
+    return calls
 
 
-def postprocess_items(w: Workload, device: torch.device, before: int = 1000, after: int = 100) -> list[Item]:
+def postprocess_calls(w: Workload, device: torch.device, before: int = 1000, after: int = 100) -> list[OperatorCall]:
     """The ``before`` best boxes of every image before NMS, the ``after`` best of one image after it."""
     probabilities = torch.cat(w.logits(), dim=1).sigmoid()  # (B, A, C)
     before = min(before, probabilities.shape[1])
@@ -188,11 +188,11 @@ def postprocess_items(w: Workload, device: torch.device, before: int = 1000, aft
         labels.flatten().to(device), 0.6, offsets.to(device),
     )  # fmt: skip
     return [
-        Item(
+        OperatorCall(
             "batched_nms", f"{before} boxes an image", nms, n * (BOX + 4 + LABEL + ROW),
             int((group * (group - 1) // 2).sum()) * f.IOU, capturable=False,
         ),
-        Item(
+        OperatorCall(
             "score_voting", f"{k} kept, {before} voters", partial(colad_ops.score_voting, *kept, *voters),
             (2 * k + before) * BOX + k * (4 + LABEL) + k * before * 4, k * before * f.VOTE,
         ),

@@ -6,8 +6,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from bench.paths import ROOT
 from colad_ops._library import LIBRARY
+from gpu_checks.cuda_tests import not_collected
 
 RUN = ROOT / "gpu_checks" / "run.sh"
 
@@ -41,3 +44,23 @@ def test_the_gpu_check_without_a_library_says_so(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "COLAD_LIBRARY"} | {"PYTHON": str(python)}
     result = subprocess.run(["bash", copy / "run.sh"], env=environment, capture_output=True, text=True)
     assert result.returncode == 1 and "No libcolad_ops.so" in result.stderr
+
+
+COLLECTED = """\
+python_tests/test_a.py::test_it
+_________________ ERROR collecting python_tests/test_b.py _________________
+E   ModuleNotFoundError: No module named '{package}'
+=========================== short test summary info ============================
+SKIPPED [1] python_tests/test_c.py:9: the demo extra is not installed
+ERROR python_tests/test_b.py
+1/7 tests collected (6 deselected), 1 error in 0.10s
+"""
+
+
+def test_files_without_their_packages_are_left_out_and_say_why():
+    assert not_collected(COLLECTED.format(package="mpmath")) == {
+        "python_tests/test_b.py": "mpmath is not installed",
+        "python_tests/test_c.py": "the demo extra is not installed",
+    }
+    with pytest.raises(RuntimeError, match="python_tests/test_b.py cannot be imported"):
+        not_collected(COLLECTED.format(package="colad_ops.ops.gone"))
