@@ -129,7 +129,7 @@ def write(folder: Path, outcomes: Sequence[Outcome], machine: Machine, text: Seq
         print(f"no pictures: {error}")
         return
     draw_ratios(outcomes, machine, folder / "ratios.png")
-    if any(outcome.share_of_floor is not None for outcome in outcomes):
+    if any(outcome.share_of_lower_bound is not None for outcome in outcomes):
         draw_roofline(outcomes, machine, folder / "roofline.png")
 
 

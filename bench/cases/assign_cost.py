@@ -7,7 +7,7 @@ from torch import Tensor
 
 import colad_ops
 from bench.measure.case import Case
-from bench.measure.lower_bounds import cost_floor
+from bench.measure.lower_bounds import lower_bound_of_cost
 from bench.measure.machine import Machine
 from bench.peers import eager_paa, vectorised_paa
 from bench.peers.packages import COMPILED, EAGER, VECTORISED, torch_peer
@@ -34,6 +34,6 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         Case(
             "assign_cost", f"{candidates:,} candidates",
             lambda: colad_ops.assign_cost(w.logits(), w.boxes(), w.gt_boxes, w.gt_labels, matched), peers, close,
-            cost_floor(w, matched, machine), GOALS["cost"],
+            lower_bound_of_cost(w, matched, machine), GOALS["cost"],
         )
     ]  # fmt: skip

@@ -48,7 +48,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     ]  # fmt: skip
     n = logits.numel()
     # Read both, write the gradient; a sigmoid and a softplus share their exponential, on either side.
-    floor = machine.floor(3 * n * VALUE, n * 2 * (EXP + LOG))
+    lower_bound = machine.lower_bound(3 * n * VALUE, n * 2 * (EXP + LOG))
     what = f"{n / 1e6:.3g} M logits, forward and backward"
     ours = training(colad_ops.focal_kl_loss, logits, teacher)
-    return [Case("focal_kl_loss", what, ours, peers, close, floor, GOALS["focal-KL"], two_threads=True)]
+    return [Case("focal_kl_loss", what, ours, peers, close, lower_bound, GOALS["focal-KL"], two_threads=True)]

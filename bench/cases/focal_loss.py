@@ -44,11 +44,11 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         torch_peer(PLAIN_BCE, training(bce, logits, one_hot), same=False),
     ]  # fmt: skip
     n = logits.numel()
-    floor = machine.floor(2 * n * VALUE + labels.numel() * LABEL, n * (EXP + LOG))
+    lower_bound = machine.lower_bound(2 * n * VALUE + labels.numel() * LABEL, n * (EXP + LOG))
     what = f"{n / 1e6:.3g} M logits, forward and backward"
     return [
         Case(
-            "sigmoid_focal_loss", what, training(colad_ops.sigmoid_focal_loss, logits, labels), peers, close, floor,
-            two_threads=True,
+            "sigmoid_focal_loss", what, training(colad_ops.sigmoid_focal_loss, logits, labels), peers, close,
+            lower_bound, two_threads=True,
         )
     ]  # fmt: skip

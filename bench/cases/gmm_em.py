@@ -47,9 +47,9 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     many = FEW if sizes == SMALL else MANY
     for segments, goals in ((len(offsets) - 1, "mixtures of a batch"), (many, "1,000 mixtures")):
         v, o = repeated(values, offsets, segments)
-        floor = machine.floor(len(v) * (VALUE + RESULTS), double_flops=mixture_flops(v, o))
+        lower_bound = machine.lower_bound(len(v) * (VALUE + RESULTS), double_flops=mixture_flops(v, o))
         ours = lambda v=v, o=o: colad_ops.gmm_em(v, o)  # noqa: E731
         found.append(
-            Case("gmm_em", f"{segments:,} objects", ours, em_peers_of(v, o), equal_labels, floor, GOALS[goals])
+            Case("gmm_em", f"{segments:,} objects", ours, em_peers_of(v, o), equal_labels, lower_bound, GOALS[goals])
         )
     return found

@@ -53,7 +53,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     w = workload(**sizes)
     objects, anchors = w.gt_boxes, w.anchors
     g, a = len(objects), len(anchors)
-    pairs = machine.floor((a + g) * BOX + a * g * VALUE)
+    pairs = machine.lower_bound((a + g) * BOX + a * g * VALUE)
 
     twin = partial(box_iou_reference, mode="giou")
     giou = [
@@ -86,6 +86,6 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         Case("box_iou", f"giou, {g} x {a}", lambda: colad_ops.box_iou(objects, anchors, "giou"), giou, close, pairs),
         Case(
             "aligned_box_iou", f"giou of {len(boxes)} boxes, forward and backward", ours, aligned, close,
-            machine.floor(len(boxes) * (2 * BOX + VALUE + VALUE + BOX)),
+            machine.lower_bound(len(boxes) * (2 * BOX + VALUE + VALUE + BOX)),
         ),
     ]  # fmt: skip

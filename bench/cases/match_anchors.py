@@ -38,7 +38,7 @@ def rows_of_best(w: Workload, best: list[tuple[Tensor, Tensor]]) -> Tensor:
 def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     w = workload(**sizes)
     a, g = len(w.anchors), len(w.gt_boxes)
-    floor = machine.floor((a + g) * BOX + w.images * a * (ROW + IOU))
+    lower_bound = machine.lower_bound((a + g) * BOX + w.images * a * (ROW + IOU))
     matrix_free = Goal("extra", SCRATCH_AN_ANCHOR * a + SCRATCH_AN_OBJECT * g)
     pieces = vectorised_paa.compiled_pieces()
 
@@ -51,7 +51,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
             *peers,
         ]
         ours = partial(colad_ops.match_anchors, w.anchors, w.gt_boxes, w.gt_offsets, low_quality=low_quality)
-        return Case("match_anchors", what, ours, peers, equal, floor, (*goals, matrix_free))
+        return Case("match_anchors", what, ours, peers, equal, lower_bound, (*goals, matrix_free))
 
     torchvision = package_peer(
         TORCHVISION, "torchvision", lambda m: lambda: with_torchvision(w, m.ops), comparable=partial(rows_of_best, w)

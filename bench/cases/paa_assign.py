@@ -9,7 +9,7 @@ from torch import Tensor
 
 import colad_ops
 from bench.measure.case import Case, Peer
-from bench.measure.lower_bounds import assign_floor
+from bench.measure.lower_bounds import lower_bound_of_assignment
 from bench.measure.machine import Machine
 from bench.peers import eager_paa, vectorised_paa
 from bench.peers.packages import COMPILED, EAGER, SKLEARN, VECTORISED, package_peer, torch_peer
@@ -47,7 +47,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         found.append(
             Case(
                 "paa_assign", what, lambda w=w: colad_ops.paa_assign(*w.assign_arguments()), assign_peers(w), equal,
-                assign_floor(w, machine), goals, two_threads=own == sizes,
+                lower_bound_of_assignment(w, machine), goals, two_threads=own == sizes,
             )
         )  # fmt: skip
     return found

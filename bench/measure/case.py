@@ -1,4 +1,4 @@
-"""What a bench measures: a call of ours, the peers that do the same, the floor, the goals; and what came out."""
+"""A case: a call of ours, the peers that do the same, a lower bound, goals. An outcome: what was measured of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.measure.machine import Floor, Machine
+from bench.measure.machine import LowerBound, Machine
 from bench.measure.memory import extra_memory
 from bench.measure.timing import Sample, Timing, compare
 
@@ -65,7 +65,7 @@ class Case:
     peers: Sequence[Peer]
     check: Callable[[Any, Any], None]
     """``check(ours, peer's)`` raises AssertionError where the results disagree."""
-    floor: Floor | None = None
+    lower_bound: LowerBound | None = None
     goals: Sequence[Goal] = ()
     two_threads: bool = False
     """Whether it is measured with two threads by wall time too."""
@@ -91,11 +91,11 @@ class Outcome:
         return self.timings[peer].median / self.timings[OURS].median
 
     @property
-    def share_of_floor(self) -> float | None:
-        """1: ours is as fast as the machine can be. The floor is that of one thread."""
-        if self.case.floor is None or self.threads > 1:
+    def share_of_lower_bound(self) -> float | None:
+        """1: ours is as fast as the machine can be. The lower bound is that of one thread."""
+        if self.case.lower_bound is None or self.threads > 1:
             return None
-        return self.case.floor.seconds * 1e6 / self.timings[OURS].median
+        return self.case.lower_bound.seconds * 1e6 / self.timings[OURS].median
 
 
 def run_case(case: Case, machine: Machine, sample: Sample, rounds: int, seconds: float) -> Outcome:

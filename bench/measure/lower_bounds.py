@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 import colad_ops
-from bench.measure.machine import EXP, EXP_DOUBLE, LOG, LOG_DOUBLE, Floor, Machine
+from bench.measure.machine import EXP, EXP_DOUBLE, LOG, LOG_DOUBLE, LowerBound, Machine
 from bench.workload.batch import Workload
 from bench.workload.candidates import bytes_of_candidates, cheapest_candidates, matched_and_cost
 
@@ -23,14 +23,14 @@ def mixture_flops(values: Tensor, offsets: Tensor) -> int:
     return fitted_values(values, offsets) * (EXP_DOUBLE + LOG_DOUBLE)
 
 
-def cost_floor(w: Workload, matched: Tensor, machine: Machine, double_flops: float = 0.0) -> Floor:
+def lower_bound_of_cost(w: Workload, matched: Tensor, machine: Machine, double_flops: float = 0.0) -> LowerBound:
     """Maps read where there are candidates, matches and costs moved once, a sigmoid and a softplus, which share their
     exponential, of every candidate's logits; and ``double_flops``."""
     moved = bytes_of_candidates(w, matched, CACHE_LINE) + matched.numel() * (ROW + COST)
-    return machine.floor(moved, int((matched >= 0).sum()) * w.classes * (EXP + LOG), double_flops)
+    return machine.lower_bound(moved, int((matched >= 0).sum()) * w.classes * (EXP + LOG), double_flops)
 
 
-def assign_floor(w: Workload, machine: Machine) -> Floor:
+def lower_bound_of_assignment(w: Workload, machine: Machine) -> LowerBound:
     """Of the costs and the mixtures; matching costs nothing where it is in cache."""
     matched, _ = matched_and_cost(w)
-    return cost_floor(w, matched, machine, mixture_flops(*cheapest_candidates(w)))
+    return lower_bound_of_cost(w, matched, machine, mixture_flops(*cheapest_candidates(w)))

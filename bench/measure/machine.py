@@ -1,4 +1,4 @@
-"""The machine that the benches run on: its name and the limits that floors are computed from, measured in the run."""
+"""The machine that the benches run on: its name, and its measured speed, which lower bounds are computed from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXP_DOUBLE, LOG_DOUBLE = 32, 38
 
 
 @dataclass(frozen=True)
-class Floor:
+class LowerBound:
     """A time that no implementation on this machine can beat, and where it comes from."""
 
     seconds: float
@@ -51,7 +51,7 @@ class Machine:
         """The name as a folder's."""
         return folder_of(self.name)
 
-    def floor(self, bytes: float, flops: float = 0.0, double_flops: float = 0.0) -> Floor:
+    def lower_bound(self, bytes: float, flops: float = 0.0, double_flops: float = 0.0) -> LowerBound:
         """Of work that moves ``bytes`` from and to memory and computes so much in float32 and float64: the longer of
         the two, as if they overlapped perfectly."""
         moving, computing = bytes / self.bandwidth, (flops + 2 * double_flops) / self.flops
@@ -59,7 +59,7 @@ class Machine:
         if flops or double_flops:
             precision = " in float64" if double_flops else ""
             words += f"; {(flops + double_flops) / 1e6:.3g} Mflop{precision} = {1e3 * computing:.3g} ms"
-        return Floor(max(moving, computing), words)
+        return LowerBound(max(moving, computing), words)
 
 
 def folder_of(name: str) -> str:
@@ -79,7 +79,7 @@ def measure_machine(device: torch.device, threads: int) -> Machine:
 
 
 def _fastest(run: Callable[[], Any], sample: Sample) -> float:
-    """Microseconds: neighbours only make it slower, and a floor is what the machine can do without them."""
+    """Microseconds: the fastest sample, because other processes only slow it down and a lower bound leaves them out."""
     for _ in range(LEAST_SAMPLES):
         run()
     return min(sample(run, 1) for _ in range(REPEATS))

@@ -1,4 +1,4 @@
-"""What came out of the benches, drawn: how many times as long peers take, and how far the floor is."""
+"""Draws the outcomes: how many times as long peers take, and how far ours is from the lower bound."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.peers.packages import COMPILED, EAGER, FASTBBOX, MMDET, NUMBA, PLAIN_
 from bench.report.tables import show
 from colad_ops.demo.style import new_figure, save_figure
 
-OUR_COLOUR, FLOOR_COLOUR = "#d55e00", "#000000"
+OUR_COLOUR, BOUND_COLOUR = "#d55e00", "#000000"
 PEER_COLOURS = {  # Okabe and Ito's, as in the demo
     EAGER: "#0072b2", VECTORISED: "#56b4e9", COMPILED: "#009e73", SKLEARN: "#e69f00", NUMBA: "#cc79a7",
     TORCHVISION: "#f0c800", FASTBBOX: "#8c510a", MMDET: "#542788", PLAIN_BCE: "#999999",
@@ -55,23 +55,25 @@ def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Pa
 
 
 def draw_roofline(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Path:
-    """A line a case on a logarithmic axis of time: the floor, ours, the peers."""
-    shown = [outcome for outcome in outcomes if outcome.share_of_floor is not None]
+    """A line a case on a logarithmic axis of time: the lower bound, ours, the peers."""
+    shown = [outcome for outcome in outcomes if outcome.share_of_lower_bound is not None]
     figure = new_figure(11, MARGIN + 0.55 * max(len(shown), 1))
     axes = figure.add_subplot()
     for y, outcome in enumerate(shown):
-        floor, ours = outcome.case.floor.seconds * 1e3, outcome.timings[OURS].median / 1e3
-        axes.plot([floor, ours], [y, y], color=OUR_COLOUR, linewidth=3, alpha=0.35, zorder=1)
-        axes.scatter(floor, y, marker="|", s=220, linewidth=2.5, color=FLOOR_COLOUR, zorder=2)
+        bound, ours = outcome.case.lower_bound.seconds * 1e3, outcome.timings[OURS].median / 1e3
+        axes.plot([bound, ours], [y, y], color=OUR_COLOUR, linewidth=3, alpha=0.35, zorder=1)
+        axes.scatter(bound, y, marker="|", s=220, linewidth=2.5, color=BOUND_COLOUR, zorder=2)
         axes.scatter(ours, y, s=70, color=OUR_COLOUR, zorder=4)
         for who, timing in outcome.timings.items():
             if who != OURS:
                 colour = PEER_COLOURS.get(who, OTHER_COLOUR)
                 axes.scatter(timing.median / 1e3, y, s=32, marker="D", color=colour, edgecolor="white", zorder=3)
-        axes.text((floor * ours) ** 0.5, y - 0.3, f"{100 * outcome.share_of_floor:.0f} %", ha="center", fontsize=8)
+        axes.text(
+            (bound * ours) ** 0.5, y - 0.3, f"{100 * outcome.share_of_lower_bound:.0f} %", ha="center", fontsize=8
+        )
     seen = {who: None for outcome in shown for who in outcome.timings if who != OURS}
-    axes.scatter([], [], marker="|", s=220, linewidth=2.5, color=FLOOR_COLOUR, label="floor of the machine")
-    axes.scatter([], [], s=70, color=OUR_COLOUR, label="colad_ops (% of the floor reached)")
+    axes.scatter([], [], marker="|", s=220, linewidth=2.5, color=BOUND_COLOUR, label="lower bound of the machine")
+    axes.scatter([], [], s=70, color=OUR_COLOUR, label="colad_ops (% of the lower bound)")
     for who in seen:
         axes.scatter([], [], s=32, marker="D", color=PEER_COLOURS.get(who, OTHER_COLOUR), label=who)
     axes.set(xscale="log", ylim=(len(shown) - 0.3, -0.8), xlabel="milliseconds")

@@ -31,10 +31,10 @@ def roofline(calls: list[OperatorCall], launches: list[int]) -> list[str]:
     ]
     for call, count in zip(calls, launches, strict=True):
         moved, computed, chain = call.bytes / COPY, call.flops / FLOPS, call.em_iterations * EM_ITERATION
-        floor = max(moved, computed) + chain
+        bound = max(moved, computed) + chain
         lines.append(
             f"| `{call.op}` | {call.what} | {call.bytes / 1e6:.2f} | {call.flops / 1e6:.1f} | {count} | {moved:.1f} "
-            f"| {computed:.1f} | {f'{chain:.1f}' if chain else ''} | {floor:.1f} | {floor + LAUNCH * count:.1f} | |"
+            f"| {computed:.1f} | {f'{chain:.1f}' if chain else ''} | {bound:.1f} | {bound + LAUNCH * count:.1f} | |"
         )
     return lines
 

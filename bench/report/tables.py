@@ -21,7 +21,7 @@ HEADER = ("op", "what", "who", "ms", "p20 - p80", "x ours", "of floor", "extra m
 TEXT = ("op", "what", "who", "goal")  # columns that are aligned left
 NOTES = (
     "ms: median; CPU time of the process with one thread, wall time with two. x ours: how many times as long the peer "
-    "takes. of floor: what the machine needs at least, over what ours took (> 100 %: the data stayed in cache, which "
+    "takes. of floor: the least time that the machine needs, over ours (> 100 %: the data stayed in cache, which "
     "is faster than memory).",
     "extra memory: the rise of the process's peak of resident memory during one call in a forked child, less its "
     "results; C++ and NumPy memory included, to some 16 kB.",
@@ -60,8 +60,8 @@ def csv_rows(outcome: Outcome, machine: Machine) -> Iterable[dict[str, str]]:
             timing, extra = outcome.timings[who], outcome.extra.get(who)
             row |= {f"{name}_ms": f"{getattr(timing, name) / 1e3:.5g}" for name in ("median", "p20", "p80")}
             row |= {"ratio": f"{outcome.ratio(who):.4g}", "extra_bytes": "" if extra is None else str(extra)}
-            if who == OURS and outcome.share_of_floor is not None:
-                row["share_of_floor"] = f"{outcome.share_of_floor:.3f}"
+            if who == OURS and outcome.share_of_lower_bound is not None:
+                row["share_of_floor"] = f"{outcome.share_of_lower_bound:.3f}"
         yield row
 
 
@@ -83,7 +83,7 @@ def cells(outcome: Outcome) -> Iterable[tuple[str, ...]]:
     what = f"{case.what}; {outcome.threads} threads" if outcome.threads > 1 else case.what
     for who, timing in outcome.timings.items():
         ours = who == OURS
-        share = outcome.share_of_floor if ours else None
+        share = outcome.share_of_lower_bound if ours else None
         goals = [f"{goal}: {verdict(goal, outcome)}" for goal in goals_of(outcome, who)]
         yield (
             case.op if ours else "", what if ours else "", names.get(who, "**ours**"), show(timing.median / 1e3),
@@ -117,14 +117,16 @@ def report(outcomes: Sequence[Outcome], machine: Machine) -> list[str]:
         f"{datetime.date.today()}. Measured in the run, one thread: triad {machine.bandwidth / 1e9:.1f} GB/s, "
         f"matrix product {machine.flops / 1e9:.0f} Gflop/s (float32)."
     )
-    floors = {f"{o.case.op}, {o.case.what}": o.case.floor.words for o in outcomes if o.case.floor is not None}
+    bounds = {
+        f"{o.case.op}, {o.case.what}": o.case.lower_bound.words for o in outcomes if o.case.lower_bound is not None
+    }
     absent: dict[tuple[str, str], list[str]] = {}
     for outcome in outcomes:
         for who, reason in outcome.missing.items():
             absent.setdefault((who, reason), []).append(f"{outcome.case.op} ({outcome.case.what})")
     return [
         about, "", *table(HEADER, lines), "", *NOTES,
-        *(["", "Floors:", ""] if floors else []), *(f"- {name}: {words}" for name, words in floors.items()),
+        *(["", "Lower bounds:", ""] if bounds else []), *(f"- {name}: {words}" for name, words in bounds.items()),
         *(["", "Peers that did not run:", ""] if absent else []),
         *(f"- {who}, {reason}: {', '.join(dict.fromkeys(where))}" for (who, reason), where in absent.items()),
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.measure.case import OURS, Case, Goal, Outcome, Peer
-from bench.measure.machine import Floor, Machine
+from bench.measure.machine import LowerBound, Machine
 from bench.measure.timing import Timing
 from bench.report import ptxas_table, tables
 
@@ -35,14 +35,14 @@ def test_ratios_shares_and_goals():
         Goal("times", 2, "peer"), Goal("times", 5, "peer"), Goal("times", 2, "absent"), Goal("ms", 0.05),
         Goal("ms", 0.2), Goal("extra", 999), Goal("extra", 1000),
     ]  # fmt: skip
-    o = outcome(100.0, {"peer": 400.0}, floor=Floor(25e-6, "because"), goals=goals)
-    assert o.ratio("peer") == 4 and o.ratio("absent") is None and o.share_of_floor == 0.25
+    o = outcome(100.0, {"peer": 400.0}, lower_bound=LowerBound(25e-6, "because"), goals=goals)
+    assert o.ratio("peer") == 4 and o.ratio("absent") is None and o.share_of_lower_bound == 0.25
     assert [goal.reached(o) for goal in goals] == [True, False, None, False, True, False, True]
     assert [verdict.split(": ")[-1] for verdict in next(iter(tables.cells(o)))[-1].split("; ")].count("unknown") == 1
     machine = Machine("A (R) CPU @ 3.0", "", None, 1, 2e9, 1e9)
     assert machine.folder == "a-r-cpu-3-0"
-    assert machine.floor(4e6).seconds == pytest.approx(2e-3)
-    assert machine.floor(4e6, flops=1e6, double_flops=1e6).seconds == pytest.approx(3e-3)
+    assert machine.lower_bound(4e6).seconds == pytest.approx(2e-3)
+    assert machine.lower_bound(4e6, flops=1e6, double_flops=1e6).seconds == pytest.approx(3e-3)
 
 
 def test_the_table_of_kernels_is_what_the_compiler_said():

@@ -26,7 +26,7 @@ def test_every_bench_runs_and_its_peers_agree(tmp_path, one_thread):
     text = (tmp_path / "table.md").read_text()
     assert "Shares of a training step" in text and "**ours**" in text
     assert {path.name for path in tmp_path.glob("*.png")} == {"ratios.png", "roofline.png"}
-    run.write(tmp_path / "step", [outcome for outcome in outcomes if outcome.case.floor is None], machine, [])
+    run.write(tmp_path / "step", [outcome for outcome in outcomes if outcome.case.lower_bound is None], machine, [])
     assert {path.name for path in (tmp_path / "step").glob("*.png")} == {"ratios.png"}
 
 
