@@ -1,4 +1,4 @@
-"""Cost of every candidate of a batch, from NCHW maps: ``python -m bench.run assign_cost``."""
+"""Cost of every candidate of a batch, from NCHW maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The focal-KL loss of a batch, forward and backward: ``python -m bench.run focal_kl``."""
+"""The focal-KL loss of a batch, forward and backward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sigmoid focal loss of a batch, forward and backward: ``python -m bench.run focal_loss``."""
+"""The sigmoid focal loss of a batch, forward and backward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two-component mixtures by EM, one an object: ``python -m bench.run gmm_em``."""
+"""Two-component mixtures by EM, one an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairwise IoU of a batch's objects with the anchors, in both layouts, and GIoU: ``python -m bench.run iou``."""
+"""Pairwise IoU of a batch's objects with the anchors, in both layouts, and GIoU."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     g, a = len(objects), len(anchors)
     pairs = machine.lower_bound((a + g) * BOX + a * g * VALUE)
 
-    twin = partial(box_iou_reference, mode="giou")
+    reference = partial(box_iou_reference, mode="giou")
     giou = [
-        torch_peer(VECTORISED, lambda: twin(objects, anchors)),
-        torch_peer(COMPILED, partial(compiled(twin), objects, anchors)),
+        torch_peer(VECTORISED, lambda: reference(objects, anchors)),
+        torch_peer(COMPILED, partial(compiled(reference), objects, anchors)),
         package_peer(TORCHVISION, "torchvision", lambda m: lambda: m.ops.generalized_box_iou(objects, anchors)),
         package_peer(
             FASTBBOX, "fastbbox",

@@ -1,4 +1,4 @@
-"""Anchors to objects by largest IoU, for a batch: ``python -m bench.run match_anchors``."""
+"""Anchors to objects by largest IoU, for a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole assignment of a batch and of one crowded image: ``python -m bench.run paa_assign``."""
+"""The whole assignment of a batch and of one crowded image."""
 
 from __future__ import annotations
 

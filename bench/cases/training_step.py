@@ -1,7 +1,7 @@
-"""A training step at the demo's size, and what part of it assigns and what part is the loss, with the operators and
-with their twins in plain PyTorch: ``python -m bench.run training_step``.
+"""A training step at the demo's size, its assignment and its loss: with the operators, and with their references in
+plain PyTorch.
 
-CoLAD's ``cost_statistics`` and ``select_costs`` have no twin and stay ours in both.
+CoLAD's ``cost_statistics`` and ``select_costs`` have no reference and are the operators in both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from bench.measure.case import OURS, Case, Outcome
 from bench.measure.machine import Machine
 from bench.peers.packages import torch_peer
-from bench.peers.references import with_twins
+from bench.peers.references import with_references
 from bench.report.tables import table
 from bench.workload.batch import SMALL
 from colad_ops.data import Batch, CocoDetection, Collate
@@ -30,7 +30,7 @@ from colad_ops.detection.paa import assign_labels
 from colad_ops.engine.methods import build_method
 from colad_ops.engine.schedule import build_optimizer
 
-TWINS = "torch twins"
+REFERENCES = "torch twins"  # the name that results have had from the start
 NETWORKS = {
     "PAA": ("digits_student",),
     "LAD": ("digits_student", "digits_teacher"),
@@ -38,7 +38,16 @@ NETWORKS = {
 }
 WHOLE, ASSIGNMENT, LOSS = "whole step", "assignment", "loss, forward and backward"
 STEPS_BEFORE = 5  # so that predictions are no longer all alike
-HEADER = ("method", "step with twins", "assignment", "loss", "step with colad_ops", "assignment ", "loss ", "x faster")
+HEADER = (
+    "method",
+    "step with references",
+    "assignment",
+    "loss",
+    "step with colad_ops",
+    "assignment ",
+    "loss ",
+    "x faster",
+)
 
 
 @cache
@@ -110,8 +119,8 @@ def as_leaves(predictions: Predictions) -> Predictions:
     )
 
 
-def close(ours, twins) -> None:
-    for a, b in zip(tree_leaves(ours), tree_leaves(twins)):
+def close(ours, peers) -> None:
+    for a, b in zip(tree_leaves(ours), tree_leaves(peers)):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
@@ -121,8 +130,10 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
     for name in NETWORKS:
         step = make_step(name, batch_of(pictures))
         for what, run in ((WHOLE, step.update), (ASSIGNMENT, step.assign), (LOSS, step.learn)):
-            twins = torch_peer(TWINS, with_twins(run))
-            found.append(Case("training step", f"{name}, {pictures} pictures: {what}", run, [twins], close, once=True))
+            references = torch_peer(REFERENCES, with_references(run))
+            found.append(
+                Case("training step", f"{name}, {pictures} pictures: {what}", run, [references], close, once=True)
+            )
     return found
 
 
@@ -132,11 +143,11 @@ def summary(outcomes: Sequence[Outcome]) -> list[str]:
     for name in NETWORKS:
         whole, assignment, loss = (_of(outcomes, name, part) for part in (WHOLE, ASSIGNMENT, LOSS))
         line = [name]
-        for who in (TWINS, OURS):
+        for who in (REFERENCES, OURS):
             step = whole.timings[who].median
             shares = (f"{100 * part.timings[who].median / step:.1f} %" for part in (assignment, loss))
             line += [f"{step / 1e3:.0f} ms", *shares]
-        lines.append((*line, f"{whole.ratio(TWINS):.2f}"))
+        lines.append((*line, f"{whole.ratio(REFERENCES):.2f}"))
     return ["", "Shares of a training step at the demo's size:", "", *table(HEADER, lines, text=("method",))]
 
 

@@ -1,4 +1,4 @@
-"""The training code with the operators' twins in plain PyTorch in the operators' place."""
+"""Runs the training code with the operators' references, which are plain PyTorch, in place of the operators."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 import colad_ops
 
 
-def twins() -> dict[Callable, Callable]:
-    """``{operator: its twin}``, of all public operators that have one."""
+def references() -> dict[Callable, Callable]:
+    """``{operator: its reference}``, of all public operators that have one."""
     found = {}
     for name in colad_ops.__all__:
         operator = getattr(colad_ops, name)
-        twin = getattr(sys.modules.get(operator.__module__), f"{name}_reference", None)
-        if twin is not None:
-            found[operator] = twin
+        reference = getattr(sys.modules.get(operator.__module__), f"{name}_reference", None)
+        if reference is not None:
+            found[operator] = reference
     return found
 
 
 @cache
 def _places() -> list[tuple[ModuleType, str, Callable, Callable]]:
-    """Every name of a module of colad_ops that stands for an operator: (module, name, operator, twin)."""
-    of_operator = {id(operator): (operator, twin) for operator, twin in twins().items()}
+    """Every name of a module of colad_ops that stands for an operator: (module, name, operator, reference)."""
+    of_operator = {id(operator): (operator, reference) for operator, reference in references().items()}
     modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "colad_ops"]
     return [
         (module, name, *of_operator[id(value)])
@@ -37,11 +37,12 @@ def _places() -> list[tuple[ModuleType, str, Callable, Callable]]:
 
 
 @contextmanager
-def torch_twins() -> Iterator[None]:
-    """Inside, whatever calls an operator by its Python name calls the twin. Import what uses them first."""
+def operators_replaced() -> Iterator[None]:
+    """Inside, a call of an operator by its Python name is a call of its reference. Modules that call operators have to
+    be imported before."""
     places = _places()
-    for module, name, _, twin in places:
-        setattr(module, name, twin)
+    for module, name, _, reference in places:
+        setattr(module, name, reference)
     try:
         yield
     finally:
@@ -49,9 +50,9 @@ def torch_twins() -> Iterator[None]:
             setattr(module, name, operator)
 
 
-def with_twins(run: Callable[[], Any]) -> Callable[[], Any]:
-    def twin() -> Any:
-        with torch_twins():
+def with_references(run: Callable[[], Any]) -> Callable[[], Any]:
+    def run_replaced() -> Any:
+        with operators_replaced():
             return run()
 
-    return twin
+    return run_replaced

@@ -6,7 +6,7 @@ import torch
 from bench.measure.case import OURS, Case, Peer, run_case
 from bench.measure.machine import Machine
 from bench.measure.timing import sample_on
-from bench.peers.references import torch_twins
+from bench.peers.references import operators_replaced
 from colad_ops.detection import losses, paa
 
 
@@ -29,7 +29,7 @@ def test_a_peer_that_disagrees_raises_and_one_that_cannot_is_missing():
 
 def test_the_twins_stand_in_everywhere_and_go_again():
     before = paa.paa_assign, losses.sigmoid_focal_loss
-    with torch_twins():
+    with operators_replaced():
         assert paa.paa_assign.__name__ == "paa_assign_reference"
         assert losses.sigmoid_focal_loss.__name__ == "sigmoid_focal_loss_reference"
     assert (paa.paa_assign, losses.sigmoid_focal_loss) == before
