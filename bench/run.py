@@ -18,13 +18,14 @@ from pathlib import Path
 
 import torch
 
-from bench import run_scaling
+from bench import run_instructions, run_scaling
 from bench.cases import BENCHES
 from bench.measure.case import Outcome, run_case
 from bench.measure.machine import Machine, measure_machine
 from bench.measure.timing import sample_on
 from bench.paths import RESULTS
-from bench.report.tables import csv_rows, report, write_csv
+from bench.report.csv_files import csv_rows, write_csv
+from bench.report.tables import report
 from bench.workload.batch import BATCH, SMALL
 
 ENVIRONMENT = {
@@ -48,6 +49,8 @@ class Effort:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["instructions"]:
+        return run_instructions.main(arguments[1:])
     if arguments[:1] == ["scaling"]:
         run_again_with(ENVIRONMENT, arguments)
         return run_scaling.main(arguments[1:])
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.run",
-        description="Time the operators against their peers; `scaling` in place of a NAME has its own --help.",
+        description="Time the operators against their peers. `scaling` and `instructions` have a --help of their own.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; default: all", default=[])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most; default: %(default)s")
@@ -90,7 +93,8 @@ def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, l
     unknown = sorted(set(names) - set(BENCHES))
     if unknown:
         raise SystemExit(
-            f"bench.run: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling"
+            f"bench.run: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling, "
+            "instructions"
         )
     device = torch.device("cpu")
     torch.set_num_threads(1)

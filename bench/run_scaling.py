@@ -15,8 +15,8 @@ from bench.cases.scaling import axes
 from bench.measure.machine import measure_machine
 from bench.measure.scaling import measure_axis
 from bench.paths import RESULTS
+from bench.report.csv_files import write_csv
 from bench.report.scaling import COLUMNS, csv_rows, lines
-from bench.report.tables import write_csv
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,7 +10,8 @@ from bench.measure.case import Case
 from bench.measure.lower_bounds import lower_bound_of_cost
 from bench.measure.machine import Machine
 from bench.peers import eager_paa, vectorised_paa
-from bench.peers.packages import COMPILED, EAGER, VECTORISED, torch_peer
+from bench.peers.names import COMPILED, EAGER, VECTORISED
+from bench.peers.packages import torch_peer
 from bench.report.goals import GOALS
 from bench.workload.batch import workload
 from bench.workload.candidates import matched_and_cost

@@ -12,7 +12,8 @@ import colad_ops
 from bench.cases.loss_training import close, training
 from bench.measure.case import Case
 from bench.measure.machine import EXP, LOG, Machine
-from bench.peers.packages import COMPILED, EAGER, PLAIN_BCE, TORCHVISION, compiled, package_peer, torch_peer
+from bench.peers.names import COMPILED, EAGER, PLAIN_BCE, TORCHVISION
+from bench.peers.packages import compiled, package_peer, torch_peer
 from bench.workload.batch import workload
 
 VALUE, LABEL = 4, 8  # bytes

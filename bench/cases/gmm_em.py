@@ -12,7 +12,8 @@ from bench.measure.case import Case, Peer
 from bench.measure.lower_bounds import mixture_flops
 from bench.measure.machine import Machine
 from bench.peers import mixtures
-from bench.peers.packages import COMPILED, NUMBA, SKLEARN, VECTORISED, compiled, package_peer, torch_peer
+from bench.peers.names import COMPILED, NUMBA, SKLEARN, VECTORISED
+from bench.peers.packages import compiled, package_peer, torch_peer
 from bench.report.goals import GOALS
 from bench.workload.batch import SMALL, workload
 from bench.workload.candidates import cheapest_candidates, repeated

@@ -11,17 +11,8 @@ import colad_ops
 from bench.measure.case import Case, Peer
 from bench.measure.machine import Machine
 from bench.peers.eager_paa import overlaps
-from bench.peers.packages import (
-    COMPILED,
-    EAGER,
-    FASTBBOX,
-    TORCHVISION,
-    VECTORISED,
-    compiled,
-    mmdetection,
-    package_peer,
-    torch_peer,
-)  # fmt: skip
+from bench.peers.names import COMPILED, EAGER, FASTBBOX, TORCHVISION, VECTORISED
+from bench.peers.packages import compiled, mmdetection, package_peer, torch_peer
 from bench.report.goals import GOALS
 from bench.workload.batch import workload
 from colad_ops.ops.iou import aligned_box_iou_reference, box_iou_reference

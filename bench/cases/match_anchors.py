@@ -11,7 +11,8 @@ import colad_ops
 from bench.measure.case import Case, Goal, Peer
 from bench.measure.machine import Machine
 from bench.peers import eager_paa, vectorised_paa
-from bench.peers.packages import COMPILED, EAGER, TORCHVISION, VECTORISED, package_peer, torch_peer
+from bench.peers.names import COMPILED, EAGER, TORCHVISION, VECTORISED
+from bench.peers.packages import package_peer, torch_peer
 from bench.report.goals import GOALS
 from bench.workload.batch import Workload, workload
 

@@ -12,7 +12,8 @@ from bench.measure.case import Case, Peer
 from bench.measure.lower_bounds import lower_bound_of_assignment
 from bench.measure.machine import Machine
 from bench.peers import eager_paa, vectorised_paa
-from bench.peers.packages import COMPILED, EAGER, SKLEARN, VECTORISED, package_peer, torch_peer
+from bench.peers.names import COMPILED, EAGER, SKLEARN, VECTORISED
+from bench.peers.packages import package_peer, torch_peer
 from bench.report.goals import GOALS
 from bench.workload.batch import SMALL, Workload, workload
 

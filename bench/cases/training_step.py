@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from bench.measure.case import OURS, Case, Outcome
 from bench.measure.machine import Machine
+from bench.peers.names import REFERENCES
 from bench.peers.packages import torch_peer
 from bench.peers.references import with_references
 from bench.report.tables import table
@@ -30,7 +31,6 @@ from colad_ops.detection.paa import assign_labels
 from colad_ops.engine.methods import build_method
 from colad_ops.engine.schedule import build_optimizer
 
-REFERENCES = "torch twins"  # the name that results have had from the start
 NETWORKS = {
     "PAA": ("digits_student",),
     "LAD": ("digits_student", "digits_teacher"),

@@ -1,35 +1,23 @@
-"""Counts the instructions of the assignment, which do not depend on what else the machine does: ``python -m
-bench.measure.instructions``.
-
-One thread, by callgrind, on the workload of the benches: 8 images, 58 objects. Callgrind knows no AVX-512: its CPU
-offers AVX2 at most. An older library is counted with the Python code of its own commit, on the same inputs:
-``--library OLD/libcolad_ops.so --source OLD``. ``--write`` keeps the table in ``bench/results/<machine>/``.
+"""Counts the instructions that each operator of the assignment executes, by callgrind.
 
 Needs valgrind with its headers and a C compiler.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
-from bench.measure.machine import folder_of, machine_name
-from bench.paths import RESULTS, ROOT
-from bench.report.tables import commit, table, write_csv
-from bench.workload.batch import BATCH, SMALL, make_workload
+from bench.workload.batch import make_workload
 from bench.workload.candidates import cheapest_candidates, matched_and_cost
-from colad_ops._library import LIBRARY
 
 CALLER = Path(__file__).with_name("call_operators.py")
 CAPABILITIES = ("baseline", "avx2")
@@ -40,42 +28,6 @@ void start(void) { CALLGRIND_START_INSTRUMENTATION; CALLGRIND_ZERO_STATS; }
 void dump(const char* name) { CALLGRIND_DUMP_STATS_AT(name); CALLGRIND_STOP_INSTRUMENTATION; }
 """
 PLACES = ("library", "libm", "elsewhere")
-COLUMNS = ("machine", "torch", "commit", "date", "op", "cpu_capability", *PLACES)
-HEADER = ("op", "vectors", "library, M", "libm, M", "elsewhere, M")
-NOTE = (
-    "Millions of instructions of one call with one thread: in libcolad_ops.so, in the C library's exp, log and pow, "
-    "and elsewhere (Python, torch's dispatcher, allocation, memset)."
-)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        requests = build_requests(Path(folder))
-        inputs = save_inputs(Path(folder) / "inputs.pt", SMALL if options.small else BATCH)
-        rows = []
-        for capability in CAPABILITIES:
-            rows += count(capability, options.library.resolve(), options.source.resolve(), inputs, requests)
-            if rows[-1]["cpu_capability"] == NO_CHOICE:
-                break
-    lines = [[row["op"], row["cpu_capability"], *(f"{int(row[c]) / 1e6:.3f}" for c in PLACES)] for row in rows]
-    print("\n".join([*table(HEADER, lines, HEADER[:2]), "", NOTE]))
-    if options.write:
-        machine = machine_name(torch.device("cpu"))
-        today = datetime.date.today().isoformat()
-        about = {"machine": machine, "torch": torch.__version__, "commit": commit(), "date": today}
-        path = RESULTS / folder_of(machine) / "instructions.csv"
-        print(f"\nWritten to {write_csv(path, (about | row for row in rows), COLUMNS)}")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("--library", type=Path, default=LIBRARY, help="default: the one that colad_ops loads")
-    parser.add_argument("--source", type=Path, default=ROOT, help="tree of its Python; default: this one")
-    parser.add_argument("--small", action="store_true", help="a tiny workload: does everything run?")
-    parser.add_argument("--write", action="store_true", help="bench/results/<machine>/instructions.csv")
-    return parser
 
 
 def build_requests(folder: Path) -> Path:
@@ -150,7 +102,3 @@ def instructions_of_objects(lines: Iterable[str]) -> Counter[str]:
             counts[here] += 0 if is_call else int(line.split()[1])
             is_call = False
     return counts
-
-
-if __name__ == "__main__":
-    sys.exit(main())

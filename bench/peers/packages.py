@@ -1,4 +1,4 @@
-"""The peers' names, their versions, and how they are imported; one that cannot be is left out and says why."""
+"""Makes peers of torch and of packages; a package that cannot be imported gives a missing peer with the reason."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ from typing import Any
 import torch
 
 from bench.measure.case import Peer
-
-EAGER, VECTORISED, COMPILED = "eager torch", "vectorised torch", "torch.compile"
-SKLEARN, NUMBA, FASTBBOX = "scikit-learn", "numba", "fastbbox"
-TORCHVISION, MMDET = "torchvision", "mmdetection"
-PLAIN_BCE = "plain BCE"
+from bench.peers.names import MMDET
 
 
 def torch_peer(name: str, run: Callable[[], Any], **options) -> Peer:

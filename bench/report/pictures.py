@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.measure.case import OURS, Outcome
 from bench.measure.machine import Machine
-from bench.peers.packages import COMPILED, EAGER, FASTBBOX, MMDET, NUMBA, PLAIN_BCE, SKLEARN, TORCHVISION, VECTORISED
+from bench.peers.names import COMPILED, EAGER, FASTBBOX, MMDET, NUMBA, PLAIN_BCE, SKLEARN, TORCHVISION, VECTORISED
 from bench.report.tables import show
 from colad_ops.demo.style import new_figure, save_figure
 

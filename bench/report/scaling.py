@@ -9,7 +9,8 @@ import torch
 
 from bench.measure.machine import Machine
 from bench.measure.scaling import Axis, Point, slopes
-from bench.report.tables import commit, show, table
+from bench.report.csv_files import commit
+from bench.report.tables import show, table
 
 COLUMNS = (
     "machine", "cpu_capability", "torch", "commit", "date", "op", "against", "size", "median_ms", "p20_ms", "p80_ms",

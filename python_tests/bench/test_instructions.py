@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import run_instructions
 from bench.measure import instructions
 
 CALLGRIND = """\
@@ -46,7 +47,7 @@ def test_instructions_are_counted_where_they_are():
 def test_the_instructions_of_every_operator_are_counted(capsys):
     if shutil.which("valgrind") is None or not Path("/usr/include/valgrind/callgrind.h").is_file():
         pytest.skip("no valgrind with its headers")
-    assert instructions.main(["--small"]) == 0
+    assert run_instructions.main(["--small"]) == 0
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:12]]
     assert [row[1] for row in rows] == 5 * ["baseline"] + 5 * ["avx2"]
     wide = {row[0]: float(row[2]) for row in rows[5:]}

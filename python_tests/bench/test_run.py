@@ -4,7 +4,7 @@ import csv
 
 from bench import run
 from bench.cases import BENCHES
-from bench.report import tables
+from bench.report import csv_files, tables
 
 
 def test_every_bench_runs_and_its_peers_agree(tmp_path, one_thread):
@@ -12,7 +12,7 @@ def test_every_bench_runs_and_its_peers_agree(tmp_path, one_thread):
     run.write(tmp_path, outcomes, machine, [*tables.report(outcomes, machine), *summaries])
     with (tmp_path / "bench.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == tables.COLUMNS
+    assert tuple(rows[0]) == csv_files.COLUMNS
     assert {row["op"] for row in rows if row["peer"] == "ours"} == {
         "box_iou", "aligned_box_iou", "match_anchors", "gmm_em", "assign_cost", "sigmoid_focal_loss", "focal_kl_loss",
         "paa_assign", "training step",
