@@ -1,8 +1,8 @@
 """Measures the operators against their peers: ``python -m bench.run [NAME ...]``, all benches without a name.
 
 Checks that results agree, then prints one table and writes ``bench/results/<machine>/``: ``bench.csv``, ``table.md``,
-``ratios.png``, ``roofline.png``. With one thread by the process's CPU time, so that neighbours on the machine matter
-little; cases that use threads are measured with two by wall time too.
+``ratios.png``, ``roofline.png``. One thread is measured by the CPU time of the process, which other processes change
+little. Cases that use threads are also measured with two, by wall time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROUNDS = 30
 
 @dataclass(frozen=True)
 class Effort:
-    """``sizes``: of the workload; ``rounds`` at most, ``seconds`` for each contestant of a case."""
+    """``sizes`` of the workload; ``rounds`` at most, and ``seconds``, for ours and for each peer of a case."""
 
     sizes: dict[str, int]
     rounds: int
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; default: all", default=[])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most; default: %(default)s")
     parser.add_argument(
-        "--seconds", type=float, default=1.0, help="for each contestant of a case; default: %(default)s"
+        "--seconds", type=float, default=1.0, help="for ours and for each peer of a case; default: %(default)s"
     )
     parser.add_argument("--small", action="store_true", help="a tiny workload: does everything run?")
     parser.add_argument("--output", type=Path, help="default: bench/results/<machine>")
@@ -89,7 +89,7 @@ def run_again_with(environment: dict[str, str], arguments: Sequence[str]) -> Non
 
 
 def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, list[str]]:
-    """The outcomes of the benches of those names; what the benches say of them beside the table."""
+    """The outcomes of the benches with those names, and the lines that these benches add to the table."""
     unknown = sorted(set(names) - set(BENCHES))
     if unknown:
         raise SystemExit(

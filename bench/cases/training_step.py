@@ -112,7 +112,7 @@ def _parts(name: str, method: nn.Module, batch: Batch) -> tuple[Callable[[], obj
 
 
 def as_leaves(predictions: Predictions) -> Predictions:
-    """A copy that gradients end at; the strides stay the maps'."""
+    """A copy whose tensors are leaves of the graph; their strides stay those of the maps."""
     fields = ("logits", "deltas", "iou_logits")
     return replace(
         predictions, **{name: [x.detach().requires_grad_() for x in getattr(predictions, name)] for name in fields}

@@ -1,5 +1,8 @@
-"""Calls the operators of the assignment under callgrind, one dump of counts each: instructions.py runs it, with older
-libraries and their Python code."""
+"""Calls the operators of the assignment under callgrind, which dumps the counts of each.
+
+instructions.py runs this file by its path, with the Python code of the library that is counted. That code may be older
+than the package ``bench``, so nothing of ``bench`` is imported here.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from bench.measure.memory import extra_memory
 from bench.measure.timing import Sample, Timing, compare
 
 OURS = "ours"
-SLOW = 1e6  # microseconds: of a peer that takes longer the memory, which takes two more calls, is not measured
+SLOW = 1e6  # microseconds; the memory of a slower peer is not measured, because that takes two more calls
 
 
 def as_returned(result: Any) -> Any:
@@ -20,14 +20,14 @@ def as_returned(result: Any) -> Any:
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody else's way to the same result; ``missing`` says why it does not run here."""
+    """Another way to the same result; ``missing`` says why it does not run here."""
 
     name: str
     version: str
     run: Callable[[], Any] | None
     missing: str = ""
     comparable: Callable[[Any], Any] = as_returned
-    """From what ``run`` returned to what ``Case.check`` compares; not timed."""
+    """Turns what ``run`` returned into what ``Case.check`` compares; not timed."""
     same: bool = True
     """False: computes something else, timed for scale and not checked."""
 
@@ -80,7 +80,7 @@ class Outcome:
     timings: dict[str, Timing]
     """Of ours and of every peer that ran."""
     extra: dict[str, int | None]
-    """Bytes of extra memory, see memory.py; of those not ``SLOW``."""
+    """Bytes of extra memory (memory.py) of ours and of the peers that are not ``SLOW``."""
     missing: dict[str, str] = field(default_factory=dict)
     """Peers that did not run, and why."""
 

@@ -1,4 +1,4 @@
-"""How many kernels an operator launches, counted where no GPU is: in the tests' emulator of the kernels."""
+"""Counts the kernels that an operator launches, without a GPU: in the tests' emulator of the kernels."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from torch.autograd.profiler import profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-# Operators of torch that only look at a tensor another way, or allocate.
+# Operators of torch that only make a view or allocate.
 NO_KERNEL = ("empty", "detach", "lift", "alias", "_unsafe_view", "is_", "sym_")
 # What kernels' hosts call besides launches: each is one kernel or one memset.
 FILLS = ("aten::zero_", "aten::fill_", "aten::copy_")
 
 
 class CountLaunches(TorchDispatchMode):
-    """Of everything called inside: our operators are run in the emulator, each of torch's that computes counts one."""
+    """Counts the launches of everything that is called inside: our operators run in the emulator, and each of torch's
+    operators that computes counts one."""
 
     def __init__(self) -> None:
         from python_tests import simt  # compiles the kernels for the CPU

@@ -1,4 +1,4 @@
-"""What an assignment must at least read and compute, counted on the workload's data."""
+"""Lower bounds of an assignment: what it must at least read and compute, counted on the workload's data."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def mixture_flops(values: Tensor, offsets: Tensor) -> int:
 
 
 def lower_bound_of_cost(w: Workload, matched: Tensor, machine: Machine, double_flops: float = 0.0) -> LowerBound:
-    """Maps read where there are candidates, matches and costs moved once, a sigmoid and a softplus, which share their
-    exponential, of every candidate's logits; and ``double_flops``."""
+    """The maps are read where there are candidates, matches and costs are moved once. Every logit of a candidate needs
+    a sigmoid and a softplus, which share their exponential. ``double_flops`` are added."""
     moved = bytes_of_candidates(w, matched, CACHE_LINE) + matched.numel() * (ROW + COST)
     return machine.lower_bound(moved, int((matched >= 0).sum()) * w.classes * (EXP + LOG), double_flops)
 

@@ -48,7 +48,7 @@ class Machine:
 
     @property
     def folder(self) -> str:
-        """The name as a folder's."""
+        """The machine's name as the name of a folder."""
         return folder_of(self.name)
 
     def lower_bound(self, bytes: float, flops: float = 0.0, double_flops: float = 0.0) -> LowerBound:
@@ -86,7 +86,8 @@ def _fastest(run: Callable[[], Any], sample: Sample) -> float:
 
 
 def machine_name(device: torch.device) -> str:
-    """Of the GPU, or the CPU with what tells one generation from the next where the name is no more than a brand."""
+    """The name of the GPU or the CPU. Where a CPU's name is only a brand, family and model are added: they tell its
+    generations apart."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []

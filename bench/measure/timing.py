@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-SAMPLE_SECONDS = 2e-3  # a sample lasts about as long at least: short calls are repeated within it
-SHORT = 1e5  # microseconds
+SAMPLE_SECONDS = 2e-3  # a sample lasts at least about this long: short calls are repeated within it
+SHORT = 1e5  # microseconds; a shorter call is timed a second time before the rounds
 LEAST_SAMPLES = 3
 
 Sample = Callable[[Callable[[], Any], int], float]
@@ -71,13 +71,13 @@ def compare(
     """Timings of every callable, by its name.
 
     Args:
-        runs: called in this order, round after round, after a call of each that is not counted and, of a short one, a
-            second, now warm, that says how often it is repeated in a sample.
+        runs: called in this order, round after round. Before the rounds each is called once and a short one twice; the
+            time of the last call says how often it is repeated in a sample.
         sample: see ``sample_on``.
         rounds: at most.
-        seconds: for each callable; one that has used them up sits out the remaining rounds, but not before
+        seconds: for each callable; it takes no part in further rounds when it has used them up and has
             ``LEAST_SAMPLES`` samples.
-        once: a sample is one call however short, so that it finds the caches as whoever ran before left them.
+        once: a sample is one call, however short: it finds the caches as the callable before it left them.
     """
     inner = {}
     for name, run in runs.items():

@@ -1,6 +1,9 @@
 """Probabilistic anchor assignment as detection codes write it in eager torch: loops over images, objects and pyramid
-levels, and scikit-learn for every object. Written from the algorithm; with the options of ``AssignConfig()``, so that
-its labels can be compared, and in float64 where scikit-learn fits, which those codes give float32."""
+levels, and scikit-learn for every object.
+
+It is written from the algorithm with the options of ``AssignConfig()``, so that its labels can be compared. Here
+scikit-learn fits in float64; detection codes give it float32.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Expectation-maximisation of two-component mixtures by others: scikit-learn, numba, torch in a batch. All in float64,
-with the start, the stopping rule and the regularisation of ``colad_ops.gmm_em``."""
+"""Expectation-maximisation of two-component mixtures by scikit-learn, numba, and torch in a batch. All in float64, with
+the start, the stopping rule and the regularisation of ``colad_ops.gmm_em``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sklearn_mixture(values: np.ndarray):
 
 
 def sklearn_fit(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Of one object: which are of component 0, and their log-likelihoods."""
+    """One object: which values belong to component 0, and their log-likelihoods."""
     x = values.double().numpy()
     mixture = sklearn_mixture(x)
     return torch.from_numpy(mixture.predict(x[:, None]) == 0), torch.from_numpy(mixture.score_samples(x[:, None]))

@@ -59,5 +59,5 @@ def _declare_nms_where_torchvision_cannot() -> None:
 
 
 def mmdetection(make: Callable[[ModuleType], Callable[[], Any]]) -> Peer:
-    """Of its ``structures.bbox``; its heads are only written anew in eager torch here."""
+    """A peer of ``mmdet.structures.bbox``. Its heads are not called; eager_paa.py does what they do."""
     return package_peer(MMDET, "mmdet.structures.bbox", make)

@@ -25,7 +25,7 @@ def title_of(outcome: Outcome) -> str:
 
 
 def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Path:
-    """A bar a peer on one thread, its length the peer's time over ours, logarithmic; a black line where the goal is."""
+    """A bar for each peer on one thread: its time over ours, on a logarithmic axis. A black line marks the goal."""
     with_peers = [outcome for outcome in outcomes if len(outcome.timings) > 1 and outcome.threads == 1]
     bars = [(outcome, who) for outcome in with_peers for who in outcome.timings if who != OURS]
     figure = new_figure(13, MARGIN + ROW * (len(bars) + len(with_peers)))
@@ -55,7 +55,7 @@ def draw_ratios(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Pa
 
 
 def draw_roofline(outcomes: Sequence[Outcome], machine: Machine, path: Path) -> Path:
-    """A line a case on a logarithmic axis of time: the lower bound, ours, the peers."""
+    """A line for each case on a logarithmic axis of time: the lower bound, ours, the peers."""
     shown = [outcome for outcome in outcomes if outcome.share_of_lower_bound is not None]
     figure = new_figure(11, MARGIN + 0.55 * max(len(shown), 1))
     axes = figure.add_subplot()

@@ -65,7 +65,7 @@ def kernels(log: str) -> list[tuple[str, str, int, int, int]]:
 
 
 def table(log: str) -> list[str]:
-    """Markdown: a row a kernel, architectures side by side where they differ."""
+    """Markdown: a row for each kernel. Where architectures differ, a cell has the number of each."""
     rows: dict[str, dict[str, tuple[int, int, int]]] = {}
     entries = kernels(log)
     names = demangle([name for name, *_ in entries])

@@ -16,7 +16,7 @@ COLUMNS = 3
 
 
 def draw_scaling(results: Sequence[tuple[Axis, list[Point]]], machine: Machine, path: Path) -> Path:
-    """A panel an axis, both scales logarithmic."""
+    """A panel for each axis, with logarithmic scales."""
     rows = math.ceil(len(results) / COLUMNS)
     figure = new_figure(4.6 * COLUMNS, 0.6 + 3.6 * rows)
     figure.suptitle(f"colad_ops on {machine}, one thread", fontsize=11)
@@ -45,7 +45,7 @@ def draw_scaling(results: Sequence[tuple[Axis, list[Point]]], machine: Machine, 
 
 
 def whole_decades(values: Sequence[float]) -> tuple[float, float]:
-    """Two of them at least: what hardly grows should look like it."""
+    """At least two decades, so that what hardly grows looks flat."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     return 10.0 ** min(low, high - 2), 10.0**high
 

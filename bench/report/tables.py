@@ -48,7 +48,7 @@ def show(number: float) -> str:
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]], text: Sequence[str] = TEXT) -> list[str]:
-    """Markdown whose columns stand under each other in a terminal too."""
+    """Markdown whose columns are aligned in a terminal too."""
     widths = [max(3, *(len(line[i]) for line in (header, *lines))) for i in range(len(header))]
 
     def row(cells: Sequence[str]) -> str:
@@ -60,7 +60,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], text: Sequence[
 
 
 def report(outcomes: Sequence[Outcome], machine: Machine) -> list[str]:
-    """The table, what stands behind it, and who is missing."""
+    """The table, its notes, the lower bounds, and the peers that did not run."""
     lines = [line for outcome in outcomes for line in cells(outcome)]
     about = (
         f"{machine}, torch {torch.__version__}, colad_ops {colad_ops.__version__} at {commit()}, "

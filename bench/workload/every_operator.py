@@ -33,7 +33,7 @@ class OperatorCall:
     bytes: int
     flops: int
     em_iterations: int = 0
-    """Of the longest fit: they follow each other, whatever the width of the card."""
+    """Of the longest fit: they run one after the other, however wide the card is."""
     capturable: bool = True
     """Whether it can be captured in a CUDA graph: not where the result's size depends on the data."""
 
@@ -53,7 +53,7 @@ def operator_calls(w: Workload, device: torch.device) -> list[OperatorCall]:
 
 
 class Counts:
-    """What the data decide."""
+    """Counts that depend on the data."""
 
     def __init__(self, w: Workload, matched: Tensor, cost: Tensor) -> None:
         self.anchors, self.objects = w.images * len(w.anchors), len(w.gt_boxes)  # of the batch
