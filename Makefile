@@ -26,14 +26,14 @@ mutations: $(VENV)/installed
 
 # The operators against their peers: table and pictures in bench/results/<machine>/; some minutes.
 bench: $(VENV)/installed
-	$(PYTHON) bench/run.py
+	$(PYTHON) -m bench.run
 
 # The same where more peers are: torchvision, numba, fastbbox. It uses the library that is built in the tree.
 bench-peers: $(VENV)/installed $(PEERS)/installed
-	$(PEERS)/bin/python bench/run.py
+	$(PEERS)/bin/python -m bench.run
 
 bench-scaling: $(VENV)/installed
-	$(PYTHON) bench/run.py scaling
+	$(PYTHON) -m bench.run scaling
 
 $(PEERS)/installed: bench/peers.txt
 	test -x $(PEERS)/bin/python || python3 -m venv $(PEERS)

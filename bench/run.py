@@ -1,8 +1,8 @@
-"""Measures the operators against their peers: ``python bench/run.py [NAME ...]``, all benches without a name.
+"""Measures the operators against their peers: ``python -m bench.run [NAME ...]``, all benches without a name.
 
 Checks that results agree, then prints one table and writes ``bench/results/<machine>/``: ``bench.csv``, ``table.md``,
-``ratios.png``, ``roofline.png``. With one thread by the process's CPU time, so that neighbours on the machine matter
-little; cases that use threads are measured with two by wall time too.
+``ratios.png``, ``roofline.png``. One thread is measured by the CPU time of the process, which other processes change
+little. Cases that use threads are also measured with two, by wall time.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+import torch
 
-import torch  # noqa: E402
-from case import Outcome, run_case  # noqa: E402
-from harness import sample_on  # noqa: E402
-from machine import Machine, measure_machine  # noqa: E402
-from report import csv_rows, report, write_csv  # noqa: E402
-from workload import BATCH, SMALL  # noqa: E402
+from bench import run_instructions, run_scaling
+from bench.cases import BENCHES
+from bench.measure.case import Outcome, run_case
+from bench.measure.machine import Machine, measure_machine
+from bench.measure.timing import sample_on
+from bench.paths import RESULTS
+from bench.report.csv_files import csv_rows, write_csv
+from bench.report.tables import report
+from bench.workload.batch import BATCH, SMALL
 
-BENCHES = ("iou", "matching", "gmm_em", "assign_cost", "focal_loss", "focal_kl", "assign", "step")
 ENVIRONMENT = {
     # An allocator that keeps what is freed: a fresh tensor of tens of MB costs more page faults than arithmetic.
     "MALLOC_MMAP_MAX_": "0",
@@ -39,7 +40,7 @@ ROUNDS = 30
 
 @dataclass(frozen=True)
 class Effort:
-    """``sizes``: of the workload; ``rounds`` at most, ``seconds`` for each contestant of a case."""
+    """``sizes`` of the workload; ``rounds`` at most, and ``seconds``, for ours and for each peer of a case."""
 
     sizes: dict[str, int]
     rounds: int
@@ -48,14 +49,16 @@ class Effort:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["instructions"]:
+        return run_instructions.main(arguments[1:])
     if arguments[:1] == ["scaling"]:
         run_again_with(ENVIRONMENT, arguments)
-        return importlib.import_module("bench_scaling").main(arguments[1:])
+        return run_scaling.main(arguments[1:])
     options = _parser().parse_args(arguments)
     run_again_with(ENVIRONMENT, arguments)
     sizes = SMALL if options.small else BATCH
     outcomes, machine, summaries = run(options.names or BENCHES, Effort(sizes, options.rounds, options.seconds))
-    folder = options.output or HERE / "results" / machine.folder
+    folder = options.output or RESULTS / machine.folder
     text = [*report(outcomes, machine), *summaries]
     print("\n" + "\n".join(text))
     write(folder, outcomes, machine, text)
@@ -65,13 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="colad bench",
-        description="Time the operators against their peers; `colad bench scaling` has its own --help.",
+        prog="python -m bench.run",
+        description="Time the operators against their peers. `scaling` and `instructions` have a --help of their own.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; default: all", default=[])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most; default: %(default)s")
     parser.add_argument(
-        "--seconds", type=float, default=1.0, help="for each contestant of a case; default: %(default)s"
+        "--seconds", type=float, default=1.0, help="for ours and for each peer of a case; default: %(default)s"
     )
     parser.add_argument("--small", action="store_true", help="a tiny workload: does everything run?")
     parser.add_argument("--output", type=Path, help="default: bench/results/<machine>")
@@ -81,16 +84,17 @@ def _parser() -> argparse.ArgumentParser:
 def run_again_with(environment: dict[str, str], arguments: Sequence[str]) -> None:
     """Replaces this process by one with that environment, unless it has it: libraries read it when they start."""
     if any(os.environ.get(name) != value for name, value in environment.items()):
-        command = [sys.executable, str(HERE / "run.py"), *arguments]
+        command = [sys.executable, "-m", "bench.run", *arguments]
         os.execve(sys.executable, command, {**os.environ, **environment})
 
 
 def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, list[str]]:
-    """The outcomes of the benches of those names; what the benches say of them beside the table."""
+    """The outcomes of the benches with those names, and the lines that these benches add to the table."""
     unknown = sorted(set(names) - set(BENCHES))
     if unknown:
         raise SystemExit(
-            f"colad bench: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling"
+            f"bench.run: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling, "
+            "instructions"
         )
     device = torch.device("cpu")
     torch.set_num_threads(1)
@@ -98,7 +102,7 @@ def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, l
     outcomes, summaries = [], []
     for name in names:
         try:
-            bench = importlib.import_module(f"bench_{name}")
+            bench = importlib.import_module(f"bench.cases.{name}")
             cases = bench.cases(effort.sizes, machine)
         except ModuleNotFoundError as error:
             print(f"{name}: left out, {error}", file=sys.stderr)
@@ -124,12 +128,12 @@ def write(folder: Path, outcomes: Sequence[Outcome], machine: Machine, text: Seq
     write_csv(folder / "bench.csv", (row for outcome in outcomes for row in csv_rows(outcome, machine)))
     (folder / "table.md").write_text("\n".join(text) + "\n")
     try:
-        from pictures import draw_ratios, draw_roofline
+        from bench.report.pictures import draw_ratios, draw_roofline
     except ModuleNotFoundError as error:
         print(f"no pictures: {error}")
         return
     draw_ratios(outcomes, machine, folder / "ratios.png")
-    if any(outcome.share_of_floor is not None for outcome in outcomes):
+    if any(outcome.share_of_lower_bound is not None for outcome in outcomes):
         draw_roofline(outcomes, machine, folder / "roofline.png")
 
 

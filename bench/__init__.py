@@ -1,0 +1,1 @@
+"""Measures the operators against other ways to the same result; README.md says how."""

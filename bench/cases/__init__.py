@@ -1,0 +1,13 @@
+"""One module a bench; ``BENCHES`` has their names."""
+
+BENCHES = (
+    "iou",
+    "match_anchors",
+    "gmm_em",
+    "assign_cost",
+    "focal_loss",
+    "focal_kl",
+    "paa_assign",
+    "training_step",
+)
+"""Each module has ``cases(sizes, machine)``. ``scaling`` is another kind of bench and has a command of its own."""

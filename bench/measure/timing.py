@@ -1,0 +1,100 @@
+"""Times callables against each other: A B C A B C ..., so that what else happens on the machine happens to all of them.
+
+On the CPU with one thread a sample is the process's CPU time, which neighbours on the machine change least; with more
+threads it is wall time; on a GPU it is the time between two CUDA events.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+SAMPLE_SECONDS = 2e-3  # a sample lasts at least about this long: short calls are repeated within it
+SHORT = 1e5  # microseconds; a shorter call is timed a second time before the rounds
+LEAST_SAMPLES = 3
+
+Sample = Callable[[Callable[[], Any], int], float]
+"""``sample(run, inner)``: microseconds of one of ``inner`` calls in a row."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    median: float
+    p20: float
+    p80: float
+    """Microseconds."""
+
+    @classmethod
+    def of(cls, samples: list[float]) -> Timing:
+        quantiles = torch.tensor(samples, dtype=torch.float64).quantile(torch.tensor([0.5, 0.2, 0.8]).double())
+        return cls(*quantiles.tolist())
+
+
+def host_sample(clock: Callable[[], int]) -> Sample:
+    """Of a clock in nanoseconds."""
+
+    def sample(run: Callable[[], Any], inner: int) -> float:
+        start = clock()
+        for _ in range(inner):
+            run()
+        return (clock() - start) / 1000 / inner
+
+    return sample
+
+
+def cuda_sample(run: Callable[[], Any], inner: int) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize()
+    start.record()
+    for _ in range(inner):
+        run()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) * 1000 / inner
+
+
+def sample_on(device: torch.device, threads: int) -> Sample:
+    if device.type == "cuda":
+        return cuda_sample
+    return host_sample(time.process_time_ns if threads == 1 else time.perf_counter_ns)
+
+
+def compare(
+    runs: Mapping[str, Callable[[], Any]], sample: Sample, rounds: int, seconds: float, once: bool = False
+) -> dict[str, Timing]:
+    """Timings of every callable, by its name.
+
+    Args:
+        runs: called in this order, round after round. Before the rounds each is called once and a short one twice; the
+            time of the last call says how often it is repeated in a sample.
+        sample: see ``sample_on``.
+        rounds: at most.
+        seconds: for each callable; it takes no part in further rounds when it has used them up and has
+            ``LEAST_SAMPLES`` samples.
+        once: a sample is one call, however short: it finds the caches as the callable before it left them.
+    """
+    inner = {}
+    for name, run in runs.items():
+        took = sample(run, 1)
+        if took < SHORT:
+            took = sample(run, 1)
+        inner[name] = 1 if once else max(1, math.ceil(SAMPLE_SECONDS * 1e6 / max(took, 1e-3)))
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    collecting = gc.isenabled()
+    gc.disable()  # a collection would fall on whoever is running
+    try:
+        for _ in range(rounds):
+            for name, run in runs.items():
+                spent = sum(samples[name]) * inner[name] / 1e6
+                if spent < seconds or len(samples[name]) < min(LEAST_SAMPLES, rounds):
+                    samples[name].append(sample(run, inner[name]))
+    finally:
+        if collecting:
+            gc.enable()
+    return {name: Timing.of(values) for name, values in samples.items()}

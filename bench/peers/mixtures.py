@@ -1,0 +1,155 @@
+"""Expectation-maximisation of two-component mixtures by scikit-learn, numba, and torch in a batch. All in float64, with
+the start, the stopping rule and the regularisation of ``colad_ops.gmm_em``."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MAX_ITER, TOL, REG_COVAR = 100, 1e-3, 1e-6
+MASS = 10 * float(np.finfo(np.float64).eps)  # what scikit-learn adds to a component's mass
+LOG_2PI = math.log(2 * math.pi)
+
+
+def sklearn_mixture(values: np.ndarray):
+    from sklearn.mixture import GaussianMixture
+
+    mixture = GaussianMixture(
+        2, covariance_type="full", tol=TOL, max_iter=MAX_ITER, reg_covar=REG_COVAR, weights_init=[0.5, 0.5],
+        means_init=[[values.min()], [values.max()]], precisions_init=np.ones((2, 1, 1)),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not converged
+        return mixture.fit(values[:, None])
+
+
+def sklearn_fit(values: Tensor) -> tuple[Tensor, Tensor]:
+    """One object: which values belong to component 0, and their log-likelihoods."""
+    x = values.double().numpy()
+    mixture = sklearn_mixture(x)
+    return torch.from_numpy(mixture.predict(x[:, None]) == 0), torch.from_numpy(mixture.score_samples(x[:, None]))
+
+
+def sklearn_labels(values: Tensor, offsets: Tensor) -> Tensor:
+    """``(N,)`` the component of each value, object by object."""
+    x, bounds = values.double().numpy(), offsets.tolist()
+    labels = np.empty(len(x), dtype=np.int64)
+    for first, last in zip(bounds, bounds[1:]):
+        own = x[first:last]
+        labels[first:last] = sklearn_mixture(own).predict(own[:, None]) if last - first > 1 else 0
+    return torch.from_numpy(labels)
+
+
+def numba_labels(numba) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A compiled loop over objects: ``(values (N,) float64, offsets (G + 1,)) -> labels (N,)``."""
+
+    @numba.njit
+    def log_joint(x, weight, mean, variance):
+        return np.log(weight) - 0.5 * (LOG_2PI + np.log(variance) + (x - mean) * (x - mean) / variance)
+
+    @numba.njit
+    def fit(x, offsets):
+        labels = np.empty(len(x), dtype=np.int64)
+        r = np.empty(len(x))
+        for g in range(len(offsets) - 1):
+            first, last = offsets[g], offsets[g + 1]
+            if last == first:
+                continue
+            m0, m1 = x[first:last].min(), x[first:last].max()
+            w0, w1, v0, v1, previous = 0.5, 0.5, 1.0, 1.0, -np.inf
+            for _ in range(MAX_ITER):
+                total, s0, s1, t0, t1 = 0.0, 0.0, 0.0, 0.0, 0.0
+                for i in range(first, last):
+                    a, b = log_joint(x[i], w0, m0, v0), log_joint(x[i], w1, m1, v1)
+                    top = max(a, b)
+                    log_p = top + np.log1p(np.exp(min(a, b) - top))
+                    r[i] = np.exp(a - log_p)
+                    total += log_p
+                    s0 += r[i]
+                    s1 += 1 - r[i]
+                    t0 += r[i] * x[i]
+                    t1 += (1 - r[i]) * x[i]
+                s0 += MASS
+                s1 += MASS
+                m0, m1, w0, w1 = t0 / s0, t1 / s1, s0 / (s0 + s1), s1 / (s0 + s1)
+                v0, v1 = 0.0, 0.0
+                for i in range(first, last):
+                    v0 += r[i] * (x[i] - m0) ** 2
+                    v1 += (1 - r[i]) * (x[i] - m1) ** 2
+                v0, v1 = v0 / s0 + REG_COVAR, v1 / s1 + REG_COVAR
+                current = total / (last - first)
+                if abs(current - previous) < TOL:
+                    break
+                previous = current
+            for i in range(first, last):
+                labels[i] = log_joint(x[i], w1, m1, v1) > log_joint(x[i], w0, m0, v0)
+        return labels
+
+    return fit
+
+
+def padded(values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Ragged to ``(G, N)`` float64 and its mask of 1.0 and 0.0; padding repeats the first value."""
+    counts = offsets.diff()
+    column = torch.arange(int(counts.max()))
+    mask = column < counts[:, None]
+    rows = torch.where(mask, offsets[:-1, None] + column, 0)
+    return values.double()[rows], mask.double()
+
+
+def log_odds(x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """``(G, N)`` log density with log weight of component 1, and by how much component 0's is larger."""
+    constant = weight.log() - 0.5 * (LOG_2PI + variance.log())  # (G, 2)
+    scale = 0.5 / variance
+    first, second = (constant[:, k, None] - scale[:, k, None] * (x - mean[:, k, None]).square() for k in (0, 1))
+    return second, first - second
+
+
+def em_step(
+    x: Tensor, mask: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, previous: Tensor, going: Tensor
+) -> tuple[Tensor, ...]:
+    """One iteration of those objects ``going (G,)`` that have not converged: their new weights, means and variances
+    ``(G, 2)``, mean log-likelihood before it ``(G,)``, and which still go on."""
+    second, odds = log_odds(x, weight, mean, variance)
+    log_p = second + F.softplus(odds, threshold=700.0)
+    r = odds.sigmoid() * mask
+    rest = mask - r
+    mass = torch.stack([r.sum(1), rest.sum(1)], dim=1) + MASS
+    new_mean = torch.stack([(r * x).sum(1), (rest * x).sum(1)], dim=1) / mass
+    scatter = [(own * (x - new_mean[:, k, None]).square()).sum(1) for k, own in enumerate((r, rest))]
+    new_variance = torch.stack(scatter, dim=1) / mass + REG_COVAR
+    likelihood = (log_p * mask).sum(1) / mask.sum(1)
+    changes = going[:, None]
+    return (
+        torch.where(changes, mass / mass.sum(1, keepdim=True), weight),
+        torch.where(changes, new_mean, mean),
+        torch.where(changes, new_variance, variance),
+        likelihood,
+        going & ~((likelihood - previous).abs() < TOL),
+    )
+
+
+def fit_batch(x: Tensor, mask: Tensor, step: Callable = em_step) -> tuple[Tensor, Tensor]:
+    """``log_odds`` after all objects have converged; one that has is left as it is. ``mask`` holds 1.0 and 0.0."""
+    smallest = torch.where(mask > 0, x, torch.inf).amin(1)
+    largest = torch.where(mask > 0, x, -torch.inf).amax(1)
+    mean = torch.stack([smallest, largest], dim=1)
+    weight, variance = torch.full_like(mean, 0.5), torch.ones_like(mean)
+    previous, going = torch.full_like(smallest, -torch.inf), torch.ones_like(smallest, dtype=torch.bool)
+    for _ in range(MAX_ITER):
+        weight, mean, variance, previous, going = step(x, mask, weight, mean, variance, previous, going)
+        if not going.any():
+            break
+    return log_odds(x, weight, mean, variance)
+
+
+def batch_labels(x: Tensor, mask: Tensor, step: Callable = em_step) -> Tensor:
+    """``(N,)`` the component of each value of the mask."""
+    _, odds = fit_batch(x, mask, step)
+    return (odds < 0).long()[mask > 0]

@@ -1,0 +1,1 @@
+"""Tables, CSV files, pictures, goals, and the tables of ROOFLINE.md."""

@@ -1,0 +1,39 @@
+"""What the operators are to reach on one thread of a CPU with AVX-512 and a batch of 8 images, and whether they did."""
+
+from __future__ import annotations
+
+from bench.measure.case import OURS, Goal, Outcome
+from bench.peers.names import COMPILED, EAGER, FASTBBOX, NUMBA, PLAIN_BCE, SKLEARN, TORCHVISION, VECTORISED
+
+MEGABYTE = 1e6
+
+GOALS = {
+    "iou, rows along the anchors": (
+        Goal("times", 35, TORCHVISION), Goal("times", 10, COMPILED), Goal("times", 4, FASTBBOX),
+    ),
+    "iou, rows along the objects": (Goal("times", 14, TORCHVISION), Goal("times", 1.5, FASTBBOX)),
+    "largest iou of each anchor": (Goal("times", 35, TORCHVISION),),
+    "mixtures of a batch": (Goal("times", 600, SKLEARN), Goal("times", 1.5, NUMBA)),
+    "1,000 mixtures": (Goal("times", 1200, SKLEARN),),
+    "cost": (Goal("times", 10, EAGER), Goal("times", 3, COMPILED)),
+    # One tensor in all, the gradient, which is the result and so not extra.
+    "focal-KL": (
+        Goal("times", 13, EAGER), Goal("times", 6, COMPILED), Goal("times", 2.5, PLAIN_BCE), Goal("extra", MEGABYTE),
+    ),
+    "whole assignment": (
+        Goal("times", 120, EAGER), Goal("times", 10, VECTORISED), Goal("ms", 3), Goal("extra", MEGABYTE),
+    ),
+    "whole assignment, 500 objects": (Goal("ms", 5),),
+}  # fmt: skip
+
+
+def verdict(goal: Goal, outcome: Outcome) -> str:
+    return {True: "reached", False: "not reached", None: "unknown"}[goal.reached(outcome)]
+
+
+def goals_of(outcome: Outcome, who: str) -> list[Goal]:
+    """The goals in the row of ``who``. A goal against a peer that ran stands in that peer's row, all others in ours.
+    Goals are set for one thread."""
+    if outcome.threads > 1:
+        return []
+    return [g for g in outcome.case.goals if (g.peer if g.peer in outcome.timings else OURS) == who]

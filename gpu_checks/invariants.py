@@ -1,0 +1,101 @@
+"""What must hold of every assignment on a GPU: the host never waits, a CUDA graph can capture it, little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+import colad_ops
+from bench.workload.batch import Workload, views
+from gpu_checks.cuda_graph import capture
+
+# Bound of the peak of a whole assignment over what was allocated before. An anchor: matched twice (int64), iou and cost
+# (float32), 24 bytes. An object: its statistics and mixture, and keys, sorted keys and responsibilities of up to
+# levels x topk samples. No term grows with anchors x objects, whose matrix would be 10 MB a 100 objects and image.
+BYTES_AN_ANCHOR, BYTES_AN_OBJECT, BYTES_IN_ALL = 32, 4096, 1 << 16
+
+
+@contextmanager
+def waiting_is_an_error(device: torch.device) -> Iterator[None]:
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def train_step(w: Workload, logits: Tensor, teacher: Tensor) -> list[Tensor]:
+    """An assignment of one network, one of two, both losses and their gradients."""
+    assignment = colad_ops.paa_assign(*w.assign_arguments())
+    pair = [(w.logits(), w.boxes()), ([teacher], w.boxes())]
+    both = colad_ops.colad_assign(
+        pair, w.anchors, w.level_sizes, w.gt_boxes, w.gt_labels, w.gt_offsets, w.config, granularity="image"
+    )
+    labels, total = assignment.labels(w.classes), assignment.num_pos_total
+    focal = colad_ops.sigmoid_focal_loss(logits, labels, reduction="sum", avg_factor=total)
+    soft = colad_ops.focal_kl_loss(logits, teacher, reduction="sum", avg_factor=total)
+    overlap = colad_ops.aligned_box_iou(torch.cat(w.boxes(), dim=1), assignment.boxes(), "giou")
+    (gradient,) = torch.autograd.grad(focal + soft, logits)
+    return [assignment.matched, both.assignment.matched, focal.detach(), soft.detach(), overlap, gradient]
+
+
+def class_rows(maps: list[Tensor]) -> Tensor:
+    return torch.cat(views(maps), dim=1)
+
+
+def check_no_sync(w: Workload, device: torch.device) -> str:
+    w = w.to(device)
+    logits, teacher = class_rows(w.class_maps).requires_grad_(), class_rows(w.teacher_maps)
+    train_step(w, logits, teacher)  # the first call loads kernels, which may wait
+    with waiting_is_an_error(device):
+        results = train_step(w, logits, teacher)
+    assert all(x.isfinite().all() for x in results)
+    return "assignment of one and of two networks, focal and focal-KL loss, forward and backward"
+
+
+def check_graph(w: Workload, device: torch.device) -> str:
+    """Captured on one batch, replayed on another: equal bits to an eager call on that other batch."""
+    static = w.to(device)
+    static = replace(static, class_maps=[m.clone() for m in static.class_maps])
+    kept = {}
+
+    def assign() -> None:
+        kept["result"] = colad_ops.paa_assign(*static.assign_arguments())
+
+    graph = capture(assign, device)
+    for seen, other in zip(static.class_maps, w.teacher_maps):
+        seen.copy_(other)
+    graph.replay()
+    captured = kept["result"]  # the graph writes where it wrote when it was captured
+    eager = colad_ops.paa_assign(*static.assign_arguments())
+    for name, a, b in zip(captured._fields, captured, eager):
+        assert a.shape == b.shape and torch.equal(a.nan_to_num(nan=-7), b.nan_to_num(nan=-7)), f"{name} differs"
+    return "captured on one batch, replayed on another, all results equal to eager ones bit for bit"
+
+
+def check_memory(workloads: list[Workload], device: torch.device) -> str:
+    lines = []
+    for w in (w.to(device) for w in workloads):
+        arguments = w.assign_arguments()
+        colad_ops.paa_assign(*arguments)
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        result = colad_ops.paa_assign(*arguments)
+        torch.cuda.synchronize()
+        peak = torch.cuda.max_memory_allocated() - before
+        anchors, objects = w.images * len(w.anchors), len(w.gt_boxes)
+        bound = BYTES_AN_ANCHOR * anchors + BYTES_AN_OBJECT * objects + BYTES_IN_ALL
+        lines.append(f"{anchors} anchors, {objects} objects: peak {peak} bytes, bound {bound}")
+        assert peak <= bound, lines[-1]
+        assert tree_leaves(result)
+    return "; ".join(lines)
