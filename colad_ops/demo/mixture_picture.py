@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import Assignment, gmm_em, match_anchors
+from .. import gmm_em, match_anchors
 from ..data import Batch
-from ..detection import PAA
+from ..detection import Method
 from ..ops.split_candidates import cheapest_of_levels
 from .style import new_figure, save_figure
 
@@ -33,7 +33,7 @@ class ObjectMixture:
 
 
 @torch.no_grad()
-def object_mixtures(method: PAA, batch: Batch) -> list[ObjectMixture]:
+def object_mixtures(method: Method, batch: Batch) -> list[ObjectMixture]:
     """The mixtures of all objects that have at least four candidates.
 
     ``Assignment`` keeps positives and parameters; the candidates are found again here, and their mixture fitted again.
@@ -43,7 +43,7 @@ def object_mixtures(method: PAA, batch: Batch) -> list[ObjectMixture]:
     """
     targets, config = batch.targets, method.config
     anchors = method.anchors(batch.images)
-    assignment: Assignment = method.assign(batch.images, targets)
+    assignment = method.assign(batch.images, targets)
     matched = match_anchors(
         anchors.boxes,
         targets.boxes,
@@ -83,7 +83,7 @@ def object_mixtures(method: PAA, batch: Batch) -> list[ObjectMixture]:
     return mixtures
 
 
-def draw_mixtures(method: PAA, batch: Batch, path: Path, *, count: int = 6) -> Path:
+def draw_mixtures(method: Method, batch: Batch, path: Path, *, count: int = 6) -> Path:
     """The ``count`` objects of the batch with most candidates, in the order they come."""
     mixtures = object_mixtures(method, batch)
     most = sorted(range(len(mixtures)), key=lambda index: -len(mixtures[index].costs))[:count]

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from ..data import CocoDetection
 from ..data.digits import DigitsPaths
-from ..detection import build_network
+from ..detection import DetectionNetwork, Method, build_network
 from ..engine import CocoMetrics, TrainResult, evaluate, train
 from ..engine.methods import build_method, describe, load_network
 from .settings import DemoSettings
@@ -50,7 +49,7 @@ class Trained:
     """A finished training."""
 
     title: str
-    method: nn.Module  # on the CPU, in eval mode
+    method: Method  # on the CPU, in eval mode
     metrics: dict[str, CocoMetrics]  # of each network
     records: list[dict[str, Any]]  # of the log
     seconds: float  # of training, evaluations not counted
@@ -109,7 +108,7 @@ def run_lane(
     train_set = CocoDetection(paths.train_images, paths.train_json)
     val_set = CocoDetection(paths.val_images, paths.val_json)
 
-    def evaluator(method: nn.Module) -> dict[str, CocoMetrics]:
+    def evaluator(method: Method) -> dict[str, CocoMetrics]:
         return {name: evaluate(network, val_set, device=device) for name, network in method.networks.items()}
 
     results = {}
@@ -132,7 +131,7 @@ def run_lane(
     return results
 
 
-def _new_method(training: Training, num_classes: int, seed: int, output: Path) -> nn.Module:
+def _new_method(training: Training, num_classes: int, seed: int, output: Path) -> Method:
     networks = []
     for name, offset in zip(training.networks, training.seeds, strict=True):
         torch.manual_seed(100 * seed + offset)
@@ -147,5 +146,5 @@ def _restore(training: Training, result: TrainResult, output: Path) -> Trained:
     return Trained(training.title, method, result.metrics, result.records, result.seconds)
 
 
-def _teacher_of(training: Training, output: Path) -> list[nn.Module]:
+def _teacher_of(training: Training, output: Path) -> list[DetectionNetwork]:
     return [] if training.teacher is None else [load_network(output / training.teacher / "last.pt").network]

@@ -5,22 +5,22 @@ Nguyen et al., "Improving Object Detection by Label Assignment Distillation", WA
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import AssignConfig, Assignment
-from .anchors import Anchors
+from .assigners import assign_labels
 from .losses import PAALoss, total_loss
+from .method import Method
 from .network import DetectionNetwork, require_same_anchors
-from .paa import assign_labels
 from .predictions import Predictions
 from .soft_label import SoftLabelLoss
 from .targets import Targets
 
 
-class LAD(nn.Module):
+class LAD(Method):
     """Trains a student on the labels that a teacher's predictions assign.
 
     The teacher is frozen: it takes no gradient, runs in eval mode whatever ``.train()`` is called, and is neither in
@@ -39,6 +39,8 @@ class LAD(nn.Module):
         ValueError: student and teacher are the same network, or differ in classes or anchors.
     """
 
+    _teacher: DetectionNetwork
+
     def __init__(
         self,
         student: DetectionNetwork,
@@ -48,13 +50,11 @@ class LAD(nn.Module):
         criterion: PAALoss = PAALoss(),
         soft_label: SoftLabelLoss | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(config, criterion)
         if teacher is student:
             raise ValueError("teacher should be another network than student (a copy will do): it is frozen")
         require_same_anchors(student, teacher, "student", "teacher")
         self.student = student
-        self.config = config
-        self.criterion = criterion
         self.soft_label = soft_label
         # A plain attribute: a submodule would join parameters(), state_dict() and train().
         object.__setattr__(self, "_teacher", teacher.requires_grad_(False).eval())
@@ -65,7 +65,7 @@ class LAD(nn.Module):
 
     @property
     def networks(self) -> dict[str, DetectionNetwork]:
-        """What can be evaluated, by name: what learns."""
+        """The student, as ``"student"``."""
         return {"student": self.student}
 
     def load_teacher(self, state_dict: Mapping[str, Tensor]) -> None:
@@ -77,13 +77,9 @@ class LAD(nn.Module):
         """
         self._teacher.load_state_dict(state_dict, strict=True)
 
-    def anchors(self, images: Tensor) -> Anchors:
-        """The anchors that ``assign`` speaks of, for ``images (B, 3, H, W)``."""
-        return self._teacher.anchors(images)
-
     @torch.no_grad()
     def assign(self, images: Tensor, targets: Targets) -> Assignment:
-        """What each anchor of ``images`` is to learn, for looking at: PAA's assignment on the teacher's predictions."""
+        """The labels that the teacher assigns: PAA's assignment on its predictions."""
         predictions = self.teacher_predictions(images)
         return assign_labels(predictions, targets, predictions.anchors.valid(targets.image_sizes), self.config)
 
@@ -103,9 +99,7 @@ class LAD(nn.Module):
             parts |= self.soft_label(predictions, taught, targets, valid)
         return total_loss(parts)
 
-    forward = loss  # so that wrappers which call the module (DistributedDataParallel) train it
-
-    def _apply(self, fn, recurse: bool = True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LAD:
         self._teacher._apply(fn, recurse)
         return super()._apply(fn, recurse)
 

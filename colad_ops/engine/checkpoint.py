@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+
+from ..detection import Method
 
 FORMAT = "colad_ops checkpoint 1"
 
 
 def save_checkpoint(
     path: str | Path,
-    method: nn.Module,
+    method: Method,
     *,
     iteration: int,
     description: dict[str, Any],
@@ -24,7 +25,7 @@ def save_checkpoint(
 
     Args:
         path: file to write; its folder must exist.
-        method: PAA, LAD, CoLAD or another with ``networks``; LAD's teacher is not part of it.
+        method: what was trained. LAD's teacher is not written.
         iteration: steps done.
         description: plain values (str, int, float, lists, dicts) that say how the networks were built and trained.
         optimizer: with it, training can go on.
@@ -34,7 +35,7 @@ def save_checkpoint(
         "iteration": iteration,
         "description": description,
         "method": method.state_dict(),
-        # The same tensors by network, for whoever wants one network only; torch stores shared tensors once.
+        # The same tensors again, network by network, for programs that load one network; torch stores them once.
         "networks": {name: network.state_dict() for name, network in method.networks.items()},
         "optimizer": None if optimizer is None else optimizer.state_dict(),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..data import CocoDetection
-from ..detection import DetectionNetwork, build_network
+from ..detection import DetectionNetwork, Method, build_network
 from .evaluate import CocoMetrics, evaluate
 from .methods import build_method, describe, load_network, require_same_categories
 from .predict import find_pictures, predict
@@ -59,7 +59,7 @@ def run_train(options: argparse.Namespace) -> None:
         checkpoint_interval=options.checkpoint_interval,
     )
 
-    def evaluator(trained):
+    def evaluator(trained: Method) -> dict[str, CocoMetrics]:
         return {
             name: evaluate(each, val, batch=options.batch, device=options.device, workers=options.workers)
             for name, each in trained.networks.items()

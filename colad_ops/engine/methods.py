@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from ..data import Annotations
-from ..detection import LAD, PAA, CoLAD, DetectionNetwork, SoLAD, build_network
+from ..detection import LAD, PAA, CoLAD, DetectionNetwork, Method, SoLAD, build_network
 from .checkpoint import load_checkpoint, network_state
 
 METHOD_NAMES = ("paa", "lad", "solad", "colad")
 
 
-def build_method(name: str, network: DetectionNetwork, other: DetectionNetwork | None = None) -> nn.Module:
+def build_method(name: str, network: DetectionNetwork, other: DetectionNetwork | None = None) -> Method:
     """The method ``name`` with the paper's options.
 
     ``other`` is the teacher of LAD and SoLAD, and CoLAD's second network.

@@ -1,4 +1,4 @@
-"""The training loop: any method with ``loss(images, targets)`` and ``networks``, any data set of the loader."""
+"""The training loop: it trains any ``Method`` on any ``CocoDetection``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from ..data import CocoDetection, training_loader
+from ..detection import Method, Targets
 from .checkpoint import load_checkpoint, save_checkpoint
 from .evaluate import CocoMetrics
 from .log import JsonlLog, progress_bar
 from .loss_window import LossWindow
 from .schedule import OptimizerConfig, build_optimizer, learning_rate
 
-Evaluator = Callable[[nn.Module], Mapping[str, CocoMetrics]]
+Evaluator = Callable[[Method], Mapping[str, CocoMetrics]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class TrainResult:
 
 
 def train(
-    method: nn.Module,
+    method: Method,
     dataset: CocoDetection,
     config: TrainConfig,
     *,
@@ -81,7 +82,7 @@ def train(
     """Train ``method`` on ``dataset``.
 
     Args:
-        method: PAA, LAD, SoLAD, CoLAD; moved to ``device``.
+        method: what to train; moved to ``device``.
         dataset: what to learn from.
         config: see ``TrainConfig``.
         evaluator: called with the method; gives the metrics of each of its networks.
@@ -147,7 +148,12 @@ def train(
 
 
 def _step(
-    method: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, targets, lr: float, config: TrainConfig
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    targets: Targets,
+    lr: float,
+    config: TrainConfig,
 ) -> dict[str, torch.Tensor]:
     """One update. Returns the loss and its parts, detached, on the device; nothing here waits for the device."""
     for group in optimizer.param_groups:
@@ -168,7 +174,7 @@ def _due(done: int, interval: int) -> bool:
 
 def _resume(
     output: Path | None,
-    method: nn.Module,
+    method: Method,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     description: dict[str, Any],
