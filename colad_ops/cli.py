@@ -1,4 +1,4 @@
-"""The command line: ``colad train|eval|predict|demo|bench``, also ``python -m colad_ops``.
+"""The command line: ``colad train|eval|predict|demo``, also ``python -m colad_ops``.
 
 Exit codes: 0 done; 1 an error told in one line (a file, a value, a loss that is not finite); 2 wrong usage; 130
 interrupted.
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from .bench_command import run_bench
 from .detection import NETWORK_NAMES
 from .engine.commands import run_demo_command, run_eval, run_predict, run_train
 from .engine.loss_window import TrainingDiverged
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="colad", description="Detectors that learn by (distilled) label assignment.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_train, _add_eval, _add_predict, _add_demo, _add_bench):
+    for add in (_add_train, _add_eval, _add_predict, _add_demo):
         add(commands)
     return parser
 
@@ -153,14 +152,3 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         "--processes", type=int, choices=(1, 2), default=2, help="trainings at a time on a CPU; default: %(default)s"
     )
     _add_common(command)
-
-
-def _add_bench(commands: argparse._SubParsersAction) -> None:
-    # No option is ours (a prefix that nobody types): the runner knows its own, and its --help.
-    command = commands.add_parser(
-        "bench", help="time the operators against their peers (in a source tree)", add_help=False, prefix_chars="\0"
-    )
-    command.set_defaults(run=run_bench)
-    command.add_argument(
-        "arguments", nargs="*", help="names of benches and options of bench/run.py, which see (--help)"
-    )

@@ -231,7 +231,7 @@ def test_wrong_usage_is_exit_code_two(arguments, capsys):
 
 def test_python_minus_m_is_the_same_program():
     shown = subprocess.run([sys.executable, "-m", "colad_ops", "--help"], capture_output=True, text=True, check=False)
-    assert shown.returncode == 0 and "{train,eval,predict,demo,bench}" in shown.stdout
+    assert shown.returncode == 0 and "{train,eval,predict,demo}" in shown.stdout
     failed = subprocess.run(
         [sys.executable, "-m", "colad_ops", "predict", "x.png", "--checkpoint", "none.pt", "--output", "out"],
         capture_output=True,
