@@ -12,6 +12,8 @@ from PIL import Image, UnidentifiedImageError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+PAPER_RESIZE = (800, 1333)  # shorter side, largest longer side; PAA and LAD train so on COCO
+
 # (value / 255 - mean) / std == value * _SCALE - _SHIFT, in two passes over a picture instead of three.
 _SCALE = (1 / (255 * torch.tensor(IMAGENET_STD))).view(3, 1, 1)
 _SHIFT = (torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)).view(3, 1, 1)

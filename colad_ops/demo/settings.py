@@ -50,7 +50,9 @@ class DemoSettings:
         )
 
 
-def demo_settings(*, full: bool, seed: int = 0, processes: int = 2) -> DemoSettings:
+def demo_settings(
+    *, full: bool, seed: int = DemoSettings.seed, processes: int = DemoSettings.processes
+) -> DemoSettings:
     """The short version, or the full one."""
     if full:
         return DemoSettings(FULL_ITERATIONS, FULL_ITERATIONS, seed, evaluations=5, processes=processes)

@@ -39,25 +39,6 @@ def run_train(options: argparse.Namespace) -> None:
     description = describe(
         options.method, dict(zip(method.networks, [options.network, *names])), dataset.annotations, resize
     )
-    optimizer = OptimizerConfig(
-        options.optimizer,
-        options.lr,
-        options.weight_decay,
-        schedule=options.schedule,
-        warmup=options.warmup,
-        clip_grad=options.clip_grad,
-    )
-    config = TrainConfig(
-        options.iterations,
-        options.batch,
-        optimizer,
-        flip=options.flip,
-        seed=options.seed,
-        workers=options.workers,
-        log_interval=options.log_interval,
-        eval_interval=options.eval_interval,
-        checkpoint_interval=options.checkpoint_interval,
-    )
 
     def evaluator(trained: Method) -> dict[str, CocoMetrics]:
         return {
@@ -68,7 +49,7 @@ def run_train(options: argparse.Namespace) -> None:
     result = train(
         method,
         dataset,
-        config,
+        train_config(options),
         device=options.device,
         evaluator=evaluator if val is not None else None,
         output=options.output,
@@ -79,6 +60,29 @@ def run_train(options: argparse.Namespace) -> None:
     for name, metrics in result.metrics.items():
         print(f"{name}: {_in_words(metrics)}")
     print(f"wrote {options.output / 'last.pt'} and {options.output / 'log.jsonl'}")
+
+
+def train_config(options: argparse.Namespace) -> TrainConfig:
+    """The options of ``colad train`` that the training loop takes."""
+    optimizer = OptimizerConfig(
+        options.optimizer,
+        options.lr,
+        options.weight_decay,
+        schedule=options.schedule,
+        warmup=options.warmup,
+        clip_grad=options.clip_grad,
+    )
+    return TrainConfig(
+        options.iterations,
+        options.batch,
+        optimizer,
+        flip=options.flip,
+        seed=options.seed,
+        workers=options.workers,
+        log_interval=options.log_interval,
+        eval_interval=options.eval_interval,
+        checkpoint_interval=options.checkpoint_interval,
+    )
 
 
 def _second_network(options: argparse.Namespace, dataset: CocoDetection) -> tuple[DetectionNetwork | None, list[str]]:

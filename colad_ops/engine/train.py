@@ -26,8 +26,10 @@ Evaluator = Callable[[Method], Mapping[str, CocoMetrics]]
 class TrainConfig:
     """How long, on what, and how often to look. Raises ValueError, naming the field and the value got."""
 
-    iterations: int
+    iterations: int = 90000
+    """Steps. With 16 pictures a step, 90,000 are about 12 epochs of COCO, detection's "1x"."""
     batch: int = 16
+    """Pictures a step."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     flip: float = 0.5
     """Probability of mirroring a picture."""
