@@ -13,6 +13,8 @@ from typing import Any
 
 DEGENERATE_POLICIES = ("error", "drop")
 
+Box = tuple[float, float, float, float]  # x1, y1, x2, y2
+
 
 @dataclass(frozen=True)
 class ImageRecord:
@@ -25,9 +27,9 @@ class ImageRecord:
     file_name: str
     width: int
     height: int
-    boxes: tuple[tuple[float, float, float, float], ...]
+    boxes: tuple[Box, ...]
     labels: tuple[int, ...]
-    ignore_boxes: tuple[tuple[float, float, float, float], ...]
+    ignore_boxes: tuple[Box, ...]
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ def read_annotations(path: str | Path, *, degenerate: str = "error") -> Annotati
         if image["id"] in rows:
             raise ValueError(f"{path}: image id {image['id']} appears twice")
         rows[image["id"]] = image
-    boxes: dict[int, list] = {image_id: [] for image_id in rows}
-    labels: dict[int, list] = {image_id: [] for image_id in rows}
-    crowds: dict[int, list] = {image_id: [] for image_id in rows}
+    boxes: dict[int, list[Box]] = {image_id: [] for image_id in rows}
+    labels: dict[int, list[int]] = {image_id: [] for image_id in rows}
+    crowds: dict[int, list[Box]] = {image_id: [] for image_id in rows}
     dropped = 0
     for index, annotation in enumerate(raw["annotations"]):
         annotation.pop("segmentation", None)  # most of COCO's bytes, and no use for boxes

@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -159,7 +160,8 @@ def _write_split(
     folder: Path, split: str, count: int, source: Source, config: DigitsConfig, rng: np.random.Generator
 ) -> None:
     (folder / split).mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id in range(1, count + 1):
         picture, pastes = make_picture(source, config, rng)
         name = f"{image_id:05d}.png"

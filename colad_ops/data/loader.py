@@ -7,7 +7,7 @@ number of workers, and a run resumed at iteration i sees what the uninterrupted 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -31,9 +31,7 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """What ``DataLoader(pin_memory=True)`` calls: a copy in page-locked memory, so that ``to`` need not wait."""
-        tensors = {field.name: getattr(self.targets, field.name) for field in fields(self.targets)}
-        pinned = {name: tensor.pin_memory() for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
-        return replace(self, images=self.images.pin_memory(), targets=replace(self.targets, **pinned))
+        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Collate:
         return Batch(images, targets, tuple(sample.image_id for sample in samples), factors)
 
 
-class TrainingPicks(Sampler):
+class TrainingPicks(Sampler[list[Pick]]):
     """Batches of ``Pick`` for iterations ``start`` .. ``iterations - 1``; epochs are shuffled and follow without a gap.
 
     Args:
@@ -124,7 +122,7 @@ def training_loader(
     divisor: int = 32,
     workers: int = 0,
     pin_memory: bool = False,
-) -> DataLoader:
+) -> DataLoader[Sample]:
     """Loader of the ``Batch`` of each iteration from ``start`` on; see ``TrainingPicks`` and ``Collate``."""
     picks = TrainingPicks(len(dataset), batch, iterations, seed=seed, flip=flip, start=start)
     return DataLoader(
@@ -132,6 +130,6 @@ def training_loader(
     )
 
 
-def evaluation_loader(dataset: CocoDetection, *, batch: int, divisor: int = 32, workers: int = 0) -> DataLoader:
+def evaluation_loader(dataset: CocoDetection, *, batch: int, divisor: int = 32, workers: int = 0) -> DataLoader[Sample]:
     """Loader of every sample once, in the order of the json, unmirrored; the last batch may be smaller."""
     return DataLoader(dataset, batch_size=batch, shuffle=False, collate_fn=Collate(divisor), num_workers=workers)

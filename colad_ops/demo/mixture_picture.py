@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 
 from .. import gmm_em, match_anchors
 from ..data import Batch
@@ -105,7 +106,7 @@ def draw_mixtures(method: Method, batch: Batch, path: Path, *, count: int = 6) -
     return save_figure(figure, path)
 
 
-def _draw(axes, mixture: ObjectMixture) -> None:
+def _draw(axes: Axes, mixture: ObjectMixture) -> None:
     costs = mixture.costs
     dearest, others = costs[mixture.positive][-1], costs[~mixture.positive]
     split = (dearest + others[0]) / 2 if len(others) else dearest  # between the last positive and the next candidate

@@ -46,10 +46,22 @@ def table_rows(trainings: Trainings) -> list[Row]:
 
 def _row(trained: Trained, name: str, title: str, assigned_by: str) -> Row:
     scores = trained.metrics[name]
-    percent = (100 * value for value in (scores.ap, scores.ap50, scores.ap75))
-    iterations = trained.records[-1]["iteration"]
-    parameters = count_parameters(trained.method.networks[name])
-    return Row(title, assigned_by, iterations, *percent, trained.seconds, parameters)
+    return Row(
+        title,
+        assigned_by,
+        iterations=trained.records[-1]["iteration"],
+        ap=_percent(scores.ap),
+        ap50=_percent(scores.ap50),
+        ap75=_percent(scores.ap75),
+        seconds=trained.seconds,
+        parameters=count_parameters(trained.method.networks[name]),
+    )
+
+
+def _percent(ap: float | None) -> float:
+    if ap is None:
+        raise ValueError("the validation pictures should hold at least one object")
+    return 100 * ap
 
 
 def count_parameters(module: nn.Module) -> int:

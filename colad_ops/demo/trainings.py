@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from ..data import CocoDetection
 from ..data.digits import DigitsPaths
 from ..detection import DetectionNetwork, Method, build_network
-from ..engine import CocoMetrics, TrainResult, evaluate, train
+from ..engine import CocoMetrics, TrainResult, evaluate_networks, train
 from ..engine.methods import build_method, describe, load_network
 from .settings import DemoSettings
 
@@ -64,7 +65,7 @@ class Trainings:
     lad: Trained
     colad: Trained
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Trained]:
         return iter((self.baseline, self.teacher, self.lad, self.colad))
 
 
@@ -107,10 +108,6 @@ def run_lane(
         torch.set_num_threads(threads)
     train_set = CocoDetection(paths.train_images, paths.train_json)
     val_set = CocoDetection(paths.val_images, paths.val_json)
-
-    def evaluator(method: Method) -> dict[str, CocoMetrics]:
-        return {name: evaluate(network, val_set, device=device) for name, network in method.networks.items()}
-
     results = {}
     for training in lane:
         method = _new_method(training, train_set.num_classes, settings.seed, output)
@@ -122,7 +119,7 @@ def run_lane(
             train_set,
             settings.train_config(teacher=training == TEACHER),
             device=device,
-            evaluator=evaluator,
+            evaluator=partial(evaluate_networks, dataset=val_set, device=device),
             output=output / training.name,
             description=about,
             name=training.title,

@@ -60,12 +60,12 @@ class PAAHead(nn.Module):
         self.box_output = nn.Conv2d(features, 4, 3, padding=1)
         self.iou_output = nn.Conv2d(features, 1, 3, padding=1)
         self.box_scales = nn.Parameter(torch.ones(len(grid.strides)))  # a level's own unit for its box deltas (FCOS)
+        prior_logit = -math.log((1 - prior) / prior)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.01)
                 if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        nn.init.constant_(self.class_output.bias, -math.log((1 - prior) / prior))
+                    nn.init.constant_(module.bias, prior_logit if module is self.class_output else 0)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Predictions:
         """Predictions on the maps ``(B, in_channels, H_l, W_l)`` of ``pyramid``, one a stride of the grid."""
@@ -75,7 +75,7 @@ class PAAHead(nn.Module):
             logits.append(self.class_output(class_features))  # (B, C, H_l, W_l)
             deltas.append(self.box_output(box_features) * self.box_scales[level])  # (B, 4, H_l, W_l)
             iou_logits.append(self.iou_output(box_features))  # (B, 1, H_l, W_l)
-        anchors = self.grid([tuple(features.shape[-2:]) for features in pyramid], logits[0].device)
+        anchors = self.grid([(features.shape[-2], features.shape[-1]) for features in pyramid], logits[0].device)
         return Predictions.from_maps(logits, deltas, iou_logits, anchors, self.coder)
 
 

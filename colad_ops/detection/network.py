@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .anchors import Anchors
+from .head import PAAHead
 from .postprocess import Detections, PostProcess
 from .predictions import Predictions
 
@@ -17,10 +18,10 @@ class DetectionNetwork(nn.Module):
     Args:
         backbone: maps images to a list of feature maps, finest first.
         neck: maps these to the pyramid.
-        head: maps the pyramid to ``Predictions``; has ``grid`` and ``num_classes``.
+        head: maps the pyramid to ``Predictions``.
     """
 
-    def __init__(self, backbone: nn.Module, neck: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, neck: nn.Module, head: PAAHead) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ..data import CocoDetection
-from ..detection import DetectionNetwork, Method, build_network
-from .evaluate import CocoMetrics, evaluate
+from ..detection import DetectionNetwork, build_network
+from .evaluate import CocoMetrics, evaluate, evaluate_networks
 from .methods import build_method, describe, load_network, require_same_categories
 from .predict import find_pictures, predict
 from .schedule import OptimizerConfig
@@ -40,18 +41,17 @@ def run_train(options: argparse.Namespace) -> None:
         options.method, dict(zip(method.networks, [options.network, *names])), dataset.annotations, resize
     )
 
-    def evaluator(trained: Method) -> dict[str, CocoMetrics]:
-        return {
-            name: evaluate(each, val, batch=options.batch, device=options.device, workers=options.workers)
-            for name, each in trained.networks.items()
-        }
-
+    evaluator = None
+    if val is not None:
+        evaluator = partial(
+            evaluate_networks, dataset=val, batch=options.batch, device=options.device, workers=options.workers
+        )
     result = train(
         method,
         dataset,
         train_config(options),
         device=options.device,
-        evaluator=evaluator if val is not None else None,
+        evaluator=evaluator,
         output=options.output,
         resume=options.resume,
         description=description,

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
 from ..data import Batch, CocoDetection, evaluation_loader
-from ..detection import DetectionNetwork, Detections, PostProcess
+from ..detection import DetectionNetwork, Detections, Method, PostProcess
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,12 @@ def _completed(row: Mapping[str, Any], index: int) -> dict[str, Any]:
 
 def _index(ground_truth: Mapping[str, Any], annotations: list[dict[str, Any]]) -> COCO:
     coco = COCO()
-    coco.dataset = {
+    dataset: Any = {  # parsed json, which no type checker can check
         "images": ground_truth["images"],
         "categories": ground_truth["categories"],
         "annotations": annotations,
     }
+    coco.dataset = dataset
     coco.createIndex()
     return coco
 
@@ -148,3 +149,13 @@ def evaluate(
     )
     results = detect(network, batches, dataset.annotations.category_ids, device=device, postprocess=postprocess)
     return coco_metrics(dataset.annotations.raw, results)
+
+
+def evaluate_networks(
+    method: Method, dataset: CocoDetection, *, batch: int = 16, device: torch.device | str = "cpu", workers: int = 0
+) -> dict[str, CocoMetrics]:
+    """Average precision of each network of a method, by name; see ``evaluate``."""
+    return {
+        name: evaluate(network, dataset, batch=batch, device=device, workers=workers)
+        for name, network in method.networks.items()
+    }

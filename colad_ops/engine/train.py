@@ -101,7 +101,8 @@ def train(
             that is already past the last iteration.
     """
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    method.to(device=device, memory_format=layout).train()
+    # torch documents memory_format as an argument of ``to``; its type annotations leave it out.
+    method.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
     optimizer = build_optimizer(method.parameters(), config.optimizer)
     output = None if output is None else Path(output)
     start = _resume(output, method, optimizer, config, dict(description or {})) if resume else 0
@@ -119,7 +120,9 @@ def train(
         workers=config.workers,
         pin_memory=torch.device(device).type == "cuda",
     )
-    window, metrics, aside, began = LossWindow(), {}, 0.0, time.perf_counter()
+    window = LossWindow()
+    metrics: dict[str, CocoMetrics] = {}
+    paused, began = 0.0, time.perf_counter()  # paused: seconds spent in evaluations
     with progress_bar(name, config.iterations, start=start, line=line) as bar:
         for done, batch in enumerate(loader, start + 1):  # ``done``: iterations finished when this one is
             lr = learning_rate(config.optimizer, done - 1, config.iterations)
@@ -129,24 +132,28 @@ def train(
             )
             bar.update()
             last = done == config.iterations
-            evaluates = evaluator is not None and (last or _due(done, config.eval_interval))
-            saves = output is not None and (last or _due(done, config.checkpoint_interval))
-            if last or evaluates or saves or _due(done, config.log_interval):
+            evaluate_now = evaluator if last or _due(done, config.eval_interval) else None
+            save_now = output if last or _due(done, config.checkpoint_interval) else None
+            if last or evaluate_now is not None or save_now is not None or _due(done, config.log_interval):
                 means = window.read()  # before anything is written: raises when a loss is not finite
-                log.write(kind="train", iteration=done, lr=lr, seconds=time.perf_counter() - began - aside, **means)
+                log.write(kind="train", iteration=done, lr=lr, seconds=time.perf_counter() - began - paused, **means)
                 bar.set_postfix_str(_postfix(means, metrics), refresh=False)
-            if evaluates:
-                paused = time.perf_counter()
-                metrics = dict(evaluator(method))
-                aside += time.perf_counter() - paused
+            if evaluate_now is not None:
+                pause = time.perf_counter()
+                metrics = dict(evaluate_now(method))
+                paused += time.perf_counter() - pause
                 for network, scores in metrics.items():
                     log.write(kind="eval", iteration=done, network=network, **scores.as_dict())
                 bar.set_postfix_str(_postfix(means, metrics))
-            if saves:
+            if save_now is not None:
                 save_checkpoint(
-                    output / "last.pt", method, iteration=done, description=dict(description or {}), optimizer=optimizer
+                    save_now / "last.pt",
+                    method,
+                    iteration=done,
+                    description=dict(description or {}),
+                    optimizer=optimizer,
                 )
-    return TrainResult(metrics, log.records, time.perf_counter() - began - aside)
+    return TrainResult(metrics, log.records, time.perf_counter() - began - paused)
 
 
 def _step(
