@@ -1,6 +1,6 @@
 """The command line: ``colad train|eval|predict|demo``, also ``python -m colad_ops``.
 
-Exit codes: 0 done; 1 an error told in one line (a file, a value, a loss that is not finite); 2 wrong usage; 130
+Exit codes: 0 done; 1 an error, printed in one line (a file, a value, a loss that is not finite); 2 wrong usage; 130
 interrupted.
 """
 
@@ -68,22 +68,22 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "train", help="train a detector", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     command.set_defaults(run=run_train)
-    _add_data(command, "--data-train", required=True, what="what to learn from")
-    _add_data(command, "--data-val", required=False, what="what to evaluate on")
+    _add_data(command, "--data-train", required=True, what="training set")
+    _add_data(command, "--data-val", required=False, what="validation set")
     command.add_argument("--output", required=True, type=Path, help="folder for last.pt and log.jsonl")
-    command.add_argument("--method", choices=METHOD_NAMES, default="paa", help="who assigns the labels")
-    command.add_argument("--network", choices=NETWORK_NAMES, default="r50", help="what learns")
+    command.add_argument("--method", choices=METHOD_NAMES, default="paa", help="how labels are assigned")
+    command.add_argument("--network", choices=NETWORK_NAMES, default="r50", help="the network that learns")
     command.add_argument(
         "--teacher-network",
         choices=NETWORK_NAMES,
-        help="CoLAD's second network (default: as --network); of LAD and SoLAD the checkpoint says it",
+        help="CoLAD's second network (default: as --network); with LAD and SoLAD the checkpoint decides",
     )
     command.add_argument(
-        "--teacher-checkpoint", type=Path, help="of LAD and SoLAD: the teacher, as colad train wrote it"
+        "--teacher-checkpoint", type=Path, help="LAD and SoLAD: the teacher's checkpoint, written by colad train"
     )
     command.add_argument("--teacher-name", help="which network of the teacher's checkpoint; default: its first")
     command.add_argument(
-        "--backbone-weights", type=Path, help="torchvision's state dict of the classifier, for --network"
+        "--backbone-weights", type=Path, help="state dict of torchvision's classifier, for the backbone of --network"
     )
     command.add_argument("--teacher-backbone-weights", type=Path, help="the same for CoLAD's second network")
     command.add_argument("--iterations", type=int, default=TrainConfig.iterations, help="steps")
@@ -132,7 +132,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--workers", type=int, default=TrainConfig.workers, help="processes that read pictures")
     command.add_argument("--seed", type=int, default=TrainConfig.seed)
     command.add_argument(
-        "--resume", action="store_true", help="go on from OUTPUT/last.pt, with the other options as they were"
+        "--resume", action="store_true", help="continue from OUTPUT/last.pt, with the other options as before"
     )
     _add_common(command)
 
@@ -144,10 +144,10 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--network-name", help="which network of the checkpoint (student, network1 ...); default: its first"
     )
-    _add_data(command, "--data", required=True, what="what to evaluate on")
+    _add_data(command, "--data", required=True, what="data set")
     command.add_argument("--batch", type=int, default=16)
     command.add_argument("--workers", type=int, default=0)
-    command.add_argument("--json", type=Path, help="write the metrics there too")
+    command.add_argument("--json", type=Path, help="file to write the metrics to")
     _add_common(command)
 
 

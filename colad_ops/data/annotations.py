@@ -1,6 +1,6 @@
-"""COCO annotation files: read, checked, and turned into one record a picture.
+"""COCO annotation files: read, checked, and turned into one record for each picture.
 
-Every complaint names the file and the record in it. Source: https://cocodataset.org/#format-data (object detection).
+Error messages name the file and the record in it. Source: https://cocodataset.org/#format-data (object detection).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Annotations:
     """A checked COCO annotation file.
 
     Class index ``c`` stands for category ``category_ids[c]`` called ``class_names[c]``; categories are ordered by id.
-    ``raw`` is the parsed json without its masks, as pycocotools wants it. ``dropped`` counts the degenerate boxes left
-    out.
+    ``raw`` is the parsed json without its masks, for pycocotools. ``dropped`` counts the degenerate boxes that were
+    left out.
     """
 
     path: Path
@@ -62,7 +62,7 @@ def read_annotations(path: str | Path, *, degenerate: str = "error") -> Annotati
             empty.
         degenerate: what to do with a box that is not finite, has no width or height, or lies wholly outside its
             picture: ``"error"`` raises, naming the annotation; ``"drop"`` leaves it out of training and counts it in
-            ``dropped``. A box that partly leaves the picture is kept as it is.
+            ``dropped``. A box that is partly outside the picture is kept as it is.
 
     Raises:
         FileNotFoundError: no such file.
@@ -84,7 +84,7 @@ def read_annotations(path: str | Path, *, degenerate: str = "error") -> Annotati
     crowds: dict[int, list[Box]] = {image_id: [] for image_id in rows}
     dropped = 0
     for index, annotation in enumerate(raw["annotations"]):
-        annotation.pop("segmentation", None)  # most of COCO's bytes, and no use for boxes
+        annotation.pop("segmentation", None)  # boxes do not need the masks, which are most of the file
         where = f"{path}: annotation {annotation.get('id', f'number {index}')}"
         _require(annotation, ("image_id", "category_id", "bbox"), where)
         image_id = annotation["image_id"]

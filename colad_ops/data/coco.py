@@ -1,4 +1,4 @@
-"""The one loader: a folder of pictures and a COCO json, sample by sample."""
+"""The data set: a folder of pictures and a COCO json, sample by sample."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .pictures import normalise, open_picture, resize_picture
 
 
 class Pick(NamedTuple):
-    """Which sample, and whether to mirror it. Chance lives in the sampler that makes the picks, never in the data
-    set."""
+    """Which sample, and whether to mirror it. Only the sampler that makes the picks draws random numbers, never the
+    data set."""
 
     image_index: int
     flip: bool = False

@@ -21,12 +21,12 @@ from .glyphs import contrasting_colour, render_digit
 
 @dataclass(frozen=True)
 class DigitsConfig:
-    """What the pictures are like; lengths in pixels, both ends of a range included."""
+    """How the pictures are made; lengths in pixels, both ends of a range included."""
 
     train_pictures: int = 2000
     val_pictures: int = 400
     side: int = 96  # pictures are square
-    digits: tuple[int, int] = (2, 6)  # a picture
+    digits: tuple[int, int] = (2, 6)  # in a picture
     digit_side: tuple[int, int] = (15, 46)  # longer side of a digit's box
     crop_side: tuple[int, int] = (48, 96)  # of the photo, before it is scaled to ``side``
     max_overlap: float = 0.1  # of two boxes: intersection over the smaller one's area; their ink never overlaps
@@ -89,7 +89,7 @@ def make_picture(source: Source, config: DigitsConfig, rng: np.random.Generator)
     """One picture, (side, side, 3) uint8, and its digits."""
     picture = _crop(source, config, rng)
     count = int(rng.integers(config.digits[0], config.digits[1] + 1))
-    while True:  # draw again, other sizes and places, until all of them fit
+    while True:  # until all digits fit: each time with new sizes and places
         pasted = _place(picture, source, config, count, rng)
         if pasted is not None:
             return pasted

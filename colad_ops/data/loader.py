@@ -1,7 +1,7 @@
-"""Samples into padded batches, in an order that a seed and an iteration number determine.
+"""Padded batches of samples, in an order that a seed and an iteration number determine.
 
-All chance (order, mirroring) is in ``TrainingPicks``, which runs in the main process: batches are the same for any
-number of workers, and a run resumed at iteration i sees what the uninterrupted run would have seen.
+``TrainingPicks`` makes all random choices (order, mirroring), in the main process: batches are the same for any number
+of workers, and a run resumed at iteration i sees what the uninterrupted run would have seen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .coco import CocoDetection, Pick, Sample
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training step or a prediction needs, and the way back to the COCO file."""
+    """The input of a training step or a prediction, and what maps its boxes back to the COCO file."""
 
     images: torch.Tensor  # (B, 3, H, W) float32
     targets: Targets
@@ -30,13 +30,13 @@ class Batch:
         return replace(self, images=self.images.to(device, non_blocking=True), targets=self.targets.to(device))
 
     def pin_memory(self) -> Batch:
-        """What ``DataLoader(pin_memory=True)`` calls: a copy in page-locked memory, so that ``to`` need not wait."""
+        """A copy in page-locked memory, which ``to`` moves without waiting; for ``DataLoader(pin_memory=True)``."""
         return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
 
 
 @dataclass(frozen=True)
 class Collate:
-    """List of ``Sample`` -> ``Batch``.
+    """Makes a ``Batch`` of a list of ``Sample``.
 
     Pictures are padded at the right and at the bottom with zeros (the mean colour) to the largest of the batch,
     rounded up to a multiple of ``divisor`` pixels.
@@ -67,11 +67,11 @@ class TrainingPicks(Sampler[list[Pick]]):
 
     Args:
         size: samples in the data set.
-        batch: samples a batch.
+        batch: samples in a batch.
         iterations: where to stop.
-        seed: of the order and of the mirroring.
+        seed: decides the order and the mirroring.
         flip: probability of mirroring a sample.
-        start: first iteration, to resume.
+        start: first iteration; above 0 to resume.
     """
 
     def __init__(self, size: int, batch: int, iterations: int, *, seed: int = 0, flip: float = 0.0, start: int = 0):
@@ -105,7 +105,7 @@ class TrainingPicks(Sampler[list[Pick]]):
             yield picks
 
     def _epoch(self, epoch: int) -> tuple[list[int], list[bool]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)  # a prime apart: seeds share no epoch
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)  # no two seeds share an epoch
         order = torch.randperm(self.size, generator=generator).tolist()
         flips = (torch.rand(self.size, generator=generator) < self.flip).tolist()
         return order, flips

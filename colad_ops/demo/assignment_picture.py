@@ -21,7 +21,7 @@ from .trainings import Trainings
 
 MARKERS = ("o", "s", "D")  # of the levels, finest first
 SIZES = (5, 11, 17)
-OUTLINE = [withStroke(linewidth=2.2, foreground="black")]  # keeps marks and numbers legible on any ground
+OUTLINE = [withStroke(linewidth=2.2, foreground="black")]  # keeps marks and numbers legible on any background
 TEXT_OFFSETS = (
     (0, 7, "center", "bottom"),
     (9, -2, "left", "top"),
@@ -31,10 +31,11 @@ TEXT_OFFSETS = (
 
 @torch.no_grad()
 def draw_assignment(trainings: Trainings, batch: Batch, path: Path) -> Path:
-    """A row a picture, a column an assigner. Each positive anchor is a mark at its centre in its object's colour, its
-    shape the pyramid level, the number its cost (focal loss + 1 - IoU); a thin frame is the object's box.
+    """Each row shows a picture, each column an assigner. A mark at its centre shows each positive anchor: the colour is
+    its object's, the shape its pyramid level's, the number its cost (focal loss + 1 - IoU). Thin frames are the
+    objects' boxes.
 
-    CoLAD's assigner is chosen over this batch, as in a training step on it.
+    CoLAD's assigner is chosen over this batch, as in a training step.
     """
     images, targets = batch.images, batch.targets
     pair = cast(CoLAD, trainings.colad.method)  # a training does not say the class of its method
@@ -75,7 +76,7 @@ def draw_assignment(trainings: Trainings, batch: Batch, path: Path) -> Path:
 
 def _draw_picture(axes: Axes, batch: Batch, image: int, assignment: Assignment, anchors: Anchors) -> None:
     height, width = batch.targets.image_sizes[image].tolist()
-    grey = denormalise(batch.images[image, :, :height, :width]) @ LUMA  # (h, w): colour is for the objects' marks
+    grey = denormalise(batch.images[image, :, :height, :width]) @ LUMA  # (h, w): only the marks have colours
     show_picture(axes, np.repeat(0.75 * grey[..., None], 3, axis=2).astype(np.uint8))
     first, last = batch.targets.offsets[image : image + 2].tolist()
     for row in range(first, last):

@@ -21,7 +21,7 @@ COMPONENT_COLOURS = ("#009e73", "#d55e00")
 
 @dataclass(frozen=True)
 class ObjectMixture:
-    """What the assignment saw of one object. ``costs`` ascending; ``positive`` says which became positive."""
+    """The candidates of one object and their mixture. ``costs`` ascend; ``positive`` says which became positive."""
 
     label: int
     width: float  # pixels
@@ -40,7 +40,7 @@ def object_mixtures(method: Method, batch: Batch) -> list[ObjectMixture]:
     ``Assignment`` keeps positives and parameters; the candidates are found again here, and their mixture fitted again.
 
     Raises:
-        RuntimeError: the second fit differs from the assignment's own: the picture would not be true.
+        RuntimeError: the second fit differs from the assignment's own: the picture would be wrong.
     """
     targets, config = batch.targets, method.config
     anchors = method.anchors(batch.images)
@@ -85,7 +85,7 @@ def object_mixtures(method: Method, batch: Batch) -> list[ObjectMixture]:
 
 
 def draw_mixtures(method: Method, batch: Batch, path: Path, *, count: int = 6) -> Path:
-    """The ``count`` objects of the batch with most candidates, in the order they come."""
+    """The ``count`` objects of the batch with most candidates, in the order of the batch."""
     mixtures = object_mixtures(method, batch)
     most = sorted(range(len(mixtures)), key=lambda index: -len(mixtures[index].costs))[:count]
     chosen = [mixtures[index] for index in sorted(most)]
@@ -108,8 +108,8 @@ def draw_mixtures(method: Method, batch: Batch, path: Path, *, count: int = 6) -
 
 def _draw(axes: Axes, mixture: ObjectMixture) -> None:
     costs = mixture.costs
-    dearest, others = costs[mixture.positive][-1], costs[~mixture.positive]
-    split = (dearest + others[0]) / 2 if len(others) else dearest  # between the last positive and the next candidate
+    highest, others = costs[mixture.positive][-1], costs[~mixture.positive]
+    split = (highest + others[0]) / 2 if len(others) else highest  # between the last positive and the next candidate
     step = (costs[-1] - costs[0]) / 20 + 1e-4
     below, above = math.ceil((split - costs[0]) / step) + 1, math.ceil((costs[-1] - split) / step) + 1
     edges = split + step * np.arange(-below, above + 1)  # the split is an edge: no bin holds candidates of both sides
@@ -125,7 +125,7 @@ def _draw(axes: Axes, mixture: ObjectMixture) -> None:
     scale = len(costs) * (edges[1] - edges[0])  # a density becomes the expected number in a bin
     top = heights[-1].max()
     for name, colour, weight, mean, variance in zip(
-        ("cheap", "dear"), COMPONENT_COLOURS, mixture.weights, mixture.means, mixture.variances
+        ("cheap", "expensive"), COMPONENT_COLOURS, mixture.weights, mixture.means, mixture.variances
     ):
         density = weight * np.exp(-((x - mean) ** 2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
         axes.plot(x, scale * density, color=colour, linewidth=1.8, label=f"{name} component")

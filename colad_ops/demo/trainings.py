@@ -1,4 +1,4 @@
-"""The four trainings of the demo, through the ordinary loader and loop, two at a time on the CPU."""
+"""The four trainings of the demo, with the usual loader and training loop, two at a time on the CPU."""
 
 from __future__ import annotations
 
@@ -25,8 +25,16 @@ SMALL, LARGE = "digits_student", "digits_teacher"
 
 @dataclass(frozen=True)
 class Training:
-    """A training to be done. Its checkpoint and log go to a folder of this ``name``; ``networks`` learn, from the
-    weights that ``seeds`` give; ``teacher`` is the training whose network assigns the labels."""
+    """A training to be done.
+
+    Attributes:
+        name: folder of its checkpoint and log.
+        title: its name in the table and the pictures.
+        method: name for ``build_method``.
+        networks: names for ``build_network`` of the networks that learn.
+        seeds: of their initial weights.
+        teacher: name of the training whose network assigns the labels; None: no teacher.
+    """
 
     name: str
     title: str
@@ -37,12 +45,12 @@ class Training:
 
 
 # The baseline, the LAD student and CoLAD's first network start from the same weights and see the same pictures in the
-# same order: what differs is who assigns the labels.
+# same order: only the network that assigns the labels differs.
 BASELINE = Training("paa", "PAA baseline", "paa", (SMALL,), (0,))
 TEACHER = Training("teacher", "PAA teacher", "paa", (LARGE,), (1,))
 STUDENT = Training("lad", "LAD student", "lad", (SMALL,), (0,), teacher="teacher")
 PAIR = Training("colad", "CoLAD pair", "colad", (SMALL, SMALL), (0, 2))
-LANES = ((TEACHER, STUDENT), (BASELINE, PAIR))  # each in its order; the lanes do not wait for each other
+LANES = ((TEACHER, STUDENT), (BASELINE, PAIR))  # a lane runs in its order; lanes do not wait for each other
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Trainings:
         return iter((self.baseline, self.teacher, self.lad, self.colad))
 
 
-def side_by_side(settings: DemoSettings, device: torch.device | str) -> bool:
+def runs_in_parallel(settings: DemoSettings, device: torch.device | str) -> bool:
     """Whether two trainings run at a time."""
     return settings.processes > 1 and torch.device(device).type == "cpu"
 
@@ -78,7 +86,7 @@ def train_all(
     paths: DigitsPaths, settings: DemoSettings, output: Path, device: torch.device | str = "cpu"
 ) -> Trainings:
     """Train on the data set at ``paths``; checkpoints and logs go to ``output/<name>``."""
-    if not side_by_side(settings, device):
+    if not runs_in_parallel(settings, device):
         results = run_lane([training for lane in LANES for training in lane], paths, settings, output, device)
     else:
         context = multiprocessing.get_context("spawn")  # forking a process that has computed with OpenMP may hang
@@ -137,7 +145,7 @@ def _new_method(training: Training, num_classes: int, seed: int, output: Path) -
 
 
 def _restore(training: Training, result: TrainResult, output: Path) -> Trained:
-    """The trained method from its checkpoint, wherever it was trained."""
+    """The trained method from its checkpoint, since another process may have trained it."""
     networks = [load_network(output / training.name / "last.pt", name).network for name in result.metrics]
     method = build_method(training.method, *networks, *_teacher_of(training, output)).eval()
     return Trained(training.title, method, result.metrics, result.records, result.seconds)

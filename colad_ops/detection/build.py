@@ -1,4 +1,4 @@
-"""The networks that have a name: sizes put together, nothing else."""
+"""Networks by name: their sizes, and how their parts are put together."""
 
 from __future__ import annotations
 

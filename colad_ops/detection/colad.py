@@ -18,14 +18,15 @@ from .targets import Targets
 
 
 class CoLAD(Method):
-    """Trains several networks on one assignment, made by the one whose costs separate an object's anchors best.
+    """Trains several networks on one assignment. The network whose costs separate an object's anchors best assigns.
 
     Args:
         networks: two or more networks with the same classes and anchors. All learn; any can be evaluated alone.
-        indicator: what makes the assigner: ``"std_mean"``, the spread of its costs over their mean, or ``"fisher"``,
-            the distance of its mixture's two means over their variances.
-        granularity: who is compared over what: ``"iteration"`` (the paper: one assigner a step), ``"image"``,
-            ``"object"`` or ``"object_level"``.
+        indicator: the network of highest indicator assigns. ``"std_mean"``: the standard deviation of its costs
+            divided by their mean; ``"fisher"``: the squared distance of its mixture's means divided by the sum of
+            their variances.
+        granularity: what gets an assigner of its own: each ``"iteration"`` (the paper), ``"image"``, ``"object"``, or
+            each level of an object (``"object_level"``).
         config: options of the assignment.
         criterion: the losses, the same for every network.
 

@@ -23,13 +23,13 @@ from .targets import Targets
 class LAD(Method):
     """Trains a student on the labels that a teacher's predictions assign.
 
-    The teacher is frozen: it takes no gradient, runs in eval mode whatever ``.train()`` is called, and is neither in
-    ``parameters()`` nor in ``state_dict()``. It does follow ``.to(...)``, so that one call moves both.
+    The teacher is frozen: it takes no gradient, runs in eval mode even after ``.train()``, and is neither in
+    ``parameters()`` nor in ``state_dict()``. It follows ``.to(...)``, so that one call moves both networks.
 
     Args:
-        student: what learns.
-        teacher: what assigns; its parameters' ``requires_grad`` is switched off. It must have the student's classes
-            and anchors.
+        student: the network that learns.
+        teacher: the network that assigns. Its parameters' ``requires_grad`` is switched off. It must have the student's
+            classes and anchors.
         config: options of the assignment.
         criterion: the losses on the assigned labels.
         soft_label: makes the student imitate the teacher's outputs as well (``SoLAD`` is this with the authors'
@@ -72,8 +72,8 @@ class LAD(Method):
         """Loads the teacher's parameters and buffers.
 
         Raises:
-            RuntimeError: a name is missing, left over or of another shape. A teacher that is partly random would
-                assign nonsense without a word.
+            RuntimeError: a name is missing or unknown, or has another shape. Loading is strict because a partly random
+                teacher would assign wrong labels without any error.
         """
         self._teacher.load_state_dict(state_dict, strict=True)
 
@@ -86,7 +86,7 @@ class LAD(Method):
     @torch.no_grad()
     def teacher_predictions(self, images: Tensor) -> Predictions:
         """The teacher's predictions, in eval mode and without gradient."""
-        return self._teacher.eval()(images)  # again: whoever holds the teacher may have called its train()
+        return self._teacher.eval()(images)  # again: other code may have called teacher.train()
 
     def loss(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
         """``"loss"``, a scalar with gradient, and its parts detached (``PAALoss``, ``SoftLabelLoss``)."""
@@ -107,9 +107,10 @@ class LAD(Method):
 class SoLAD(LAD):
     """LAD with soft labels: the losses on the teacher's labels *plus* the distillation of the teacher's outputs.
 
-    Plus, not instead: the paper's abstract calls the two complementary, and the authors' released SoLAD keeps LAD's
-    losses and adds the distillation losses, with the weights of their configuration ``paa_solad_r50_r101p1x_1x_coco``,
-    which are ``SoftLabelLoss``'s defaults. They report 42.4 AP so, 41.6 with LAD alone and 41.3 with soft labels alone.
+    Both are trained together, as in the authors' released SoLAD: the paper's abstract calls them complementary. The
+    weights of the distillation losses, the defaults of ``SoftLabelLoss``, are those of the authors' configuration
+    ``paa_solad_r50_r101p1x_1x_coco``. The authors report 42.4 AP with both, 41.6 with LAD alone and 41.3 with soft
+    labels alone.
     """
 
     def __init__(

@@ -12,8 +12,7 @@ from .predictions import Predictions
 
 
 class DetectionNetwork(nn.Module):
-    """A dense detector: pictures in, predictions for every anchor out. How it learns is the methods' affair (PAA,
-    LAD, CoLAD).
+    """A dense detector: predicts class, box and IoU for every anchor. A ``Method`` (PAA, LAD, CoLAD) trains it.
 
     Args:
         backbone: maps images to a list of feature maps, finest first.
@@ -57,7 +56,7 @@ class DetectionNetwork(nn.Module):
             postprocess: thresholds, suppression and voting.
 
         Raises:
-            RuntimeError: the network is in training mode, where batch statistics would decide what is found.
+            RuntimeError: the network is in training mode, where detections would depend on the batch's statistics.
         """
         if self.training:
             raise RuntimeError("predict needs the network in eval mode: call network.eval() first")

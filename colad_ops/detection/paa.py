@@ -17,7 +17,7 @@ class PAA(Method):
     """Trains one network on the labels that its own predictions assign.
 
     Args:
-        network: what learns.
+        network: the network that learns.
         config: options of the assignment; the paper's by default.
         criterion: the losses.
     """

@@ -1,4 +1,4 @@
-"""The objects of a batch, ragged: what a detector learns from."""
+"""The ground truth of a batch: its objects, as ragged tensors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Targets:
         offsets: (B + 1,) int64; image ``b`` owns rows ``offsets[b]:offsets[b + 1]``. An image without objects owns no
             row.
         image_sizes: (B, 2) int64, ``(height, width)`` of each picture before padding to the batch.
-        ignore_boxes: (I, 4) float32 regions (crowds) whose anchors count neither as object nor as background.
-        ignore_offsets: (B + 1,) int64 of ``ignore_boxes``; both or neither.
+        ignore_boxes: (I, 4) float32 regions (crowds) whose unmatched anchors are ignored by the losses.
+        ignore_offsets: (B + 1,) int64, the offsets of ``ignore_boxes``. Both are given or neither.
 
     Raises:
-        ValueError: a shape or dtype that does not fit; the message names the argument and what it got. Values are not
-            read (that would sync a GPU): a label out of range is reported by the operators.
+        ValueError: a shape or dtype is wrong; the message names the argument and what it got. Values are not read
+            (that would sync a GPU): the operators report a label out of range.
     """
 
     boxes: Tensor

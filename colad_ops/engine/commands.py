@@ -86,7 +86,7 @@ def train_config(options: argparse.Namespace) -> TrainConfig:
 
 
 def _second_network(options: argparse.Namespace, dataset: CocoDetection) -> tuple[DetectionNetwork | None, list[str]]:
-    """The teacher or CoLAD's second network, and the names of the networks that learn beside the first."""
+    """The teacher or CoLAD's second network; and in a list, if it learns, its name for ``build_network``."""
     if options.method in ("lad", "solad"):
         if options.teacher_checkpoint is None:
             raise ValueError(f"--method {options.method} needs --teacher-checkpoint")
@@ -116,7 +116,7 @@ def _new_network(name: str, num_classes: int, weights: Path | None) -> Detection
     try:
         return build_network(name, num_classes, torch.load(weights, map_location="cpu", weights_only=True))
     except RuntimeError as error:
-        reasons = " ".join(str(error).split())  # torch lists what does not fit on lines of their own
+        reasons = " ".join(str(error).split())  # torch's message has several lines
         raise ValueError(f"{weights} does not fit the backbone of {name}: {reasons}") from error
 
 

@@ -48,8 +48,8 @@ def coco_metrics(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str,
         if result["image_id"] not in known:
             raise ValueError(f"a result has image_id {result['image_id']}, which is not among the {len(known)} images")
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        # pycocotools writes into what it is given, wants an area and a crowd flag, and cannot load an empty list of
-        # results: both sides are built here, from copies.
+        # Both sides are built here, from copies: pycocotools changes its input, needs an area and a crowd flag in each
+        # row, and cannot load an empty list of results.
         truth = _index(
             ground_truth, [_completed(row, index) for index, row in enumerate(ground_truth["annotations"], 1)]
         )
@@ -116,7 +116,7 @@ def detect(
                 batch, network.predict(batch.images, batch.targets.image_sizes, postprocess), category_ids
             )
     finally:
-        for module, training in modes:  # one by one: frozen stages of a training network stay in eval mode
+        for module, training in modes:  # one by one: train() would lose the eval mode of single modules
             module.training = training
     return results
 

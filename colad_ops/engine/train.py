@@ -24,7 +24,7 @@ Evaluator = Callable[[Method], Mapping[str, CocoMetrics]]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long, on what, and how often to look. Raises ValueError, naming the field and the value got."""
+    """Length, batches and intervals of a training. Raises ValueError, naming the field and the value got."""
 
     iterations: int = 90000
     """Steps. With 16 pictures a step, 90,000 are about 12 epochs of COCO, detection's "1x"."""
@@ -34,7 +34,7 @@ class TrainConfig:
     flip: float = 0.5
     """Probability of mirroring a picture."""
     seed: int = 0
-    """Of the order of the pictures and of the mirroring."""
+    """Decides the order of the pictures and which are mirrored."""
     workers: int = 0
     divisor: int = 32
     """Padded sides are a multiple of this many pixels."""
@@ -84,15 +84,15 @@ def train(
     """Train ``method`` on ``dataset``.
 
     Args:
-        method: what to train; moved to ``device``.
-        dataset: what to learn from.
+        method: what to train; moved to ``device``, in training mode.
+        dataset: the training set.
         config: see ``TrainConfig``.
-        evaluator: called with the method; gives the metrics of each of its networks.
+        evaluator: called with the method; returns the metrics of each of its networks.
         output: folder for ``log.jsonl`` and ``last.pt``; None: nothing is written.
-        resume: go on from ``output/last.pt``; the result equals that of a run that was never interrupted.
-        description: goes into the checkpoint as it is.
-        name: shown at the progress bar.
-        line: where the bar is, see ``progress_bar``.
+        resume: continue from ``output/last.pt``; the result equals that of a run that was never interrupted.
+        description: written to the checkpoint as it is.
+        name: shown beside the progress bar.
+        line: of the progress bar, see ``progress_bar``.
 
     Raises:
         TrainingDiverged: a loss is NaN or infinite; names the first iteration and part. No checkpoint is written
