@@ -59,10 +59,9 @@ def co_assign_labels(
         targets, valid, config: as for ``assign_labels``.
         indicator, granularity: see ``colad_ops.colad_assign``.
     """
-    predictions = [each.detach() for each in predictions]
     anchors = predictions[0].anchors
     return colad_assign(
-        [(each.logits, each.boxes) for each in predictions],
+        [(one.logits, one.boxes) for one in (each.detach() for each in predictions)],
         anchors.boxes,
         anchors.level_sizes,
         targets.boxes,
