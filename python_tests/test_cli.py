@@ -1,5 +1,6 @@
 """The command line from end to end on a tiny set, and that errors are one line and an exit code."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -9,8 +10,12 @@ import torch
 from coco_files import squares, write_coco
 from PIL import Image
 
-from colad_ops.cli import main
-from colad_ops.engine import load_checkpoint
+from colad_ops.cli import build_parser, main
+from colad_ops.data import CocoDetection
+from colad_ops.demo.settings import DemoSettings, demo_settings
+from colad_ops.engine import TrainConfig, evaluate, load_checkpoint
+from colad_ops.engine.commands import train_config
+from colad_ops.engine.predict import predict
 
 RECIPE = [
     "--iterations",
@@ -229,9 +234,27 @@ def test_wrong_usage_is_exit_code_two(arguments, capsys):
     assert stop.value.code == 2 and "usage: colad" in capsys.readouterr().err
 
 
+def test_defaults_are_those_of_python():
+    parse = build_parser().parse_args
+
+    def agree(options, callable_, *names):
+        parameters = inspect.signature(callable_).parameters
+        return [getattr(options, name) for name in names] == [parameters[name].default for name in names]
+
+    options = parse(["train", "--data-train", "images", "images.json", "--output", "out"])
+    assert train_config(options) == TrainConfig()  # all fields, those of its OptimizerConfig too
+    assert agree(options, CocoDetection, "degenerate")
+    options = parse(["eval", "--checkpoint", "last.pt", "--data", "images", "images.json"])
+    assert agree(options, evaluate, "batch", "workers")
+    options = parse(["predict", "--checkpoint", "last.pt", "--output", "out", "picture.png"])
+    assert agree(options, predict, "score_threshold")
+    options = parse(["demo"])
+    assert agree(options, DemoSettings, "seed", "processes") and agree(options, demo_settings, "seed", "processes")
+
+
 def test_python_minus_m_is_the_same_program():
     shown = subprocess.run([sys.executable, "-m", "colad_ops", "--help"], capture_output=True, text=True, check=False)
-    assert shown.returncode == 0 and "{train,eval,predict,demo,bench}" in shown.stdout
+    assert shown.returncode == 0 and "{train,eval,predict,demo}" in shown.stdout
     failed = subprocess.run(
         [sys.executable, "-m", "colad_ops", "predict", "x.png", "--checkpoint", "none.pt", "--output", "out"],
         capture_output=True,

@@ -12,7 +12,7 @@ from detection_cases import golden_predictions, pictures, targets_of, tiny_netwo
 
 from colad_ops import AssignConfig, box_iou
 from colad_ops.detection import PAA, PAALoss, Targets
-from colad_ops.detection.paa import assign_labels
+from colad_ops.detection.assigners import assign_labels
 
 # No object of these is so near a tie that rounding changes its positives.
 STABLE = {"large_c80", "medium_confident", "medium_random", "small_basic", "small_crowd", "small_nogt"}

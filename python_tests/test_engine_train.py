@@ -7,8 +7,11 @@ import torch
 from coco_files import box_of, squares_dataset, write_coco
 from detection_cases import tiny_network
 
+from colad_ops import AssignConfig
 from colad_ops.data import CocoDetection
-from colad_ops.detection import LAD, PAA, CoLAD
+from colad_ops.detection import LAD, PAA, CoLAD, Method, PAALoss
+from colad_ops.detection.assigners import assign_labels
+from colad_ops.detection.losses import total_loss
 from colad_ops.engine import (
     LossWindow,
     OptimizerConfig,
@@ -135,6 +138,45 @@ def test_training_and_evaluating_on_a_gpu(dataset, tmp_path, cuda, name):
     )
     losses = losses_of(result)
     assert losses[-1] < losses[0] and set(result.metrics) == set(method.networks)
+
+
+class FirstAssigns(Method):
+    """A new method: of two networks the first assigns the labels for both."""
+
+    def __init__(self, first, second):
+        super().__init__(AssignConfig(), PAALoss())
+        self.first, self.second = first, second
+
+    @property
+    def networks(self):
+        return {"first": self.first, "second": self.second}
+
+    def assign(self, images, targets):
+        valid = self.anchors(images).valid(targets.image_sizes)
+        return assign_labels(self.first(images), targets, valid, self.config)
+
+    def loss(self, images, targets):
+        valid, assignment = self.anchors(images).valid(targets.image_sizes), self.assign(images, targets)
+        parts = {}
+        for name, network in self.networks.items():
+            losses = self.criterion(network(images), assignment, valid)
+            parts |= {f"{name}/{part}": value for part, value in losses.items()}
+        return total_loss(parts)
+
+
+def test_a_new_method_trains(dataset, tmp_path):
+    method = FirstAssigns(*(tiny_network(seed, num_classes=2) for seed in range(2)))
+    losses = losses_of(train(method, dataset, config(40), output=tmp_path))
+    assert losses[-1] < 0.8 * losses[0]
+    assert set(load_checkpoint(tmp_path / "last.pt")["networks"]) == {"first", "second"}
+
+
+def test_a_method_without_a_loss_cannot_be_made():
+    class Silent(FirstAssigns):
+        loss = Method.loss
+
+    with pytest.raises(TypeError, match="abstract method '?loss"):
+        Silent(tiny_network(0), tiny_network(1))
 
 
 class Breaking(torch.nn.Module):

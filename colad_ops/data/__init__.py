@@ -1,4 +1,4 @@
-"""Pictures and COCO json in, padded batches out."""
+"""Reads pictures and COCO json into padded batches."""
 
 from .annotations import Annotations, ImageRecord, read_annotations
 from .coco import CocoDetection, Pick, Sample

@@ -1,6 +1,6 @@
-"""COCO annotation files: read, checked, and turned into one record a picture.
+"""COCO annotation files: read, checked, and turned into one record for each picture.
 
-Every complaint names the file and the record in it. Source: https://cocodataset.org/#format-data (object detection).
+Error messages name the file and the record in it. Source: https://cocodataset.org/#format-data (object detection).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 DEGENERATE_POLICIES = ("error", "drop")
+
+Box = tuple[float, float, float, float]  # x1, y1, x2, y2
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,9 @@ class ImageRecord:
     file_name: str
     width: int
     height: int
-    boxes: tuple[tuple[float, float, float, float], ...]
+    boxes: tuple[Box, ...]
     labels: tuple[int, ...]
-    ignore_boxes: tuple[tuple[float, float, float, float], ...]
+    ignore_boxes: tuple[Box, ...]
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Annotations:
     """A checked COCO annotation file.
 
     Class index ``c`` stands for category ``category_ids[c]`` called ``class_names[c]``; categories are ordered by id.
-    ``raw`` is the parsed json without its masks, as pycocotools wants it. ``dropped`` counts the degenerate boxes left
-    out.
+    ``raw`` is the parsed json without its masks, for pycocotools. ``dropped`` counts the degenerate boxes that were
+    left out.
     """
 
     path: Path
@@ -60,7 +62,7 @@ def read_annotations(path: str | Path, *, degenerate: str = "error") -> Annotati
             empty.
         degenerate: what to do with a box that is not finite, has no width or height, or lies wholly outside its
             picture: ``"error"`` raises, naming the annotation; ``"drop"`` leaves it out of training and counts it in
-            ``dropped``. A box that partly leaves the picture is kept as it is.
+            ``dropped``. A box that is partly outside the picture is kept as it is.
 
     Raises:
         FileNotFoundError: no such file.
@@ -77,12 +79,12 @@ def read_annotations(path: str | Path, *, degenerate: str = "error") -> Annotati
         if image["id"] in rows:
             raise ValueError(f"{path}: image id {image['id']} appears twice")
         rows[image["id"]] = image
-    boxes: dict[int, list] = {image_id: [] for image_id in rows}
-    labels: dict[int, list] = {image_id: [] for image_id in rows}
-    crowds: dict[int, list] = {image_id: [] for image_id in rows}
+    boxes: dict[int, list[Box]] = {image_id: [] for image_id in rows}
+    labels: dict[int, list[int]] = {image_id: [] for image_id in rows}
+    crowds: dict[int, list[Box]] = {image_id: [] for image_id in rows}
     dropped = 0
     for index, annotation in enumerate(raw["annotations"]):
-        annotation.pop("segmentation", None)  # most of COCO's bytes, and no use for boxes
+        annotation.pop("segmentation", None)  # boxes do not need the masks, which are most of the file
         where = f"{path}: annotation {annotation.get('id', f'number {index}')}"
         _require(annotation, ("image_id", "category_id", "bbox"), where)
         image_id = annotation["image_id"]

@@ -1,4 +1,4 @@
-"""The one loader: a folder of pictures and a COCO json, sample by sample."""
+"""The data set: a folder of pictures and a COCO json, sample by sample."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
 from .annotations import Annotations, ImageRecord, read_annotations
@@ -14,10 +15,10 @@ from .pictures import normalise, open_picture, resize_picture
 
 
 class Pick(NamedTuple):
-    """Which sample, and whether to mirror it. Chance lives in the sampler that makes the picks, never in the data
-    set."""
+    """Which sample, and whether to mirror it. Only the sampler that makes the picks draws random numbers, never the
+    data set."""
 
-    index: int
+    image_index: int
     flip: bool = False
 
 
@@ -33,7 +34,7 @@ class Sample:
     factors: tuple[float, float]  # (x, y): pixels of the file * factor = pixels of ``image``
 
 
-class CocoDetection(Dataset):
+class CocoDetection(Dataset[Sample]):
     """Pictures and a COCO json as a map-style data set of ``Sample``.
 
     Args:
@@ -87,7 +88,7 @@ class CocoDetection(Dataset):
         labels = torch.tensor(record.labels, dtype=torch.int64)
         return Sample(image, boxes, labels, ignore_boxes, record.image_id, factors)
 
-    def _open(self, record: ImageRecord):
+    def _open(self, record: ImageRecord) -> Image.Image:
         path = self.folder / record.file_name
         picture = open_picture(path)
         if picture.size != (record.width, record.height):

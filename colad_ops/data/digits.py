@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,12 +21,12 @@ from .glyphs import contrasting_colour, render_digit
 
 @dataclass(frozen=True)
 class DigitsConfig:
-    """What the pictures are like; lengths in pixels, both ends of a range included."""
+    """How the pictures are made; lengths in pixels, both ends of a range included."""
 
     train_pictures: int = 2000
     val_pictures: int = 400
     side: int = 96  # pictures are square
-    digits: tuple[int, int] = (2, 6)  # a picture
+    digits: tuple[int, int] = (2, 6)  # in a picture
     digit_side: tuple[int, int] = (15, 46)  # longer side of a digit's box
     crop_side: tuple[int, int] = (48, 96)  # of the photo, before it is scaled to ``side``
     max_overlap: float = 0.1  # of two boxes: intersection over the smaller one's area; their ink never overlaps
@@ -88,7 +89,7 @@ def make_picture(source: Source, config: DigitsConfig, rng: np.random.Generator)
     """One picture, (side, side, 3) uint8, and its digits."""
     picture = _crop(source, config, rng)
     count = int(rng.integers(config.digits[0], config.digits[1] + 1))
-    while True:  # draw again, other sizes and places, until all of them fit
+    while True:  # until all digits fit: each time with new sizes and places
         pasted = _place(picture, source, config, count, rng)
         if pasted is not None:
             return pasted
@@ -159,7 +160,8 @@ def _write_split(
     folder: Path, split: str, count: int, source: Source, config: DigitsConfig, rng: np.random.Generator
 ) -> None:
     (folder / split).mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id in range(1, count + 1):
         picture, pastes = make_picture(source, config, rng)
         name = f"{image_id:05d}.png"

@@ -23,13 +23,13 @@ def render_digit(glyph: np.ndarray, side: int) -> np.ndarray:
         pixel above 0.
     """
     scale = side / 8
-    for _ in range(8):  # the ink's extent is known only after rendering; a few corrections of the scale reach it
+    for _ in range(8):  # only rendering tells the ink's extent: the scale is corrected a few times
         ink = _ink(glyph, scale)
         longer = max(ink.shape)
         if longer == side:
             return ink
         scale *= side / longer
-    # The extent jumps by more than a pixel around this scale; resize the ink itself for the last pixel.
+    # No scale gives this extent, which jumps by more than a pixel: the ink itself is resized.
     height, width = (max(1, round(extent * side / longer)) for extent in ink.shape)
     resized = Image.fromarray(ink.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
     return np.array(resized, dtype=np.float64).clip(0, 1)
@@ -52,7 +52,7 @@ def contrasting_colour(under: np.ndarray, ink: np.ndarray, rng: np.random.Genera
     Args:
         under: (h, w, 3) float, the picture's pixels, 0..255.
         ink: (h, w) opacity.
-        rng: drawn from until a colour fits.
+        rng: draws colours until one fits.
 
     Returns:
         (3,) float64 in 0..255 whose luma differs from that of the covered pixels by ``MIN_CONTRAST`` or more on

@@ -1,13 +1,13 @@
-"""Samples into padded batches, in an order that a seed and an iteration number determine.
+"""Padded batches of samples, in an order that a seed and an iteration number determine.
 
-All chance (order, mirroring) is in ``TrainingPicks``, which runs in the main process: batches are the same for any
-number of workers, and a run resumed at iteration i sees what the uninterrupted run would have seen.
+``TrainingPicks`` makes all random choices (order, mirroring), in the main process: batches are the same for any number
+of workers, and a run resumed at iteration i sees what the uninterrupted run would have seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -19,7 +19,7 @@ from .coco import CocoDetection, Pick, Sample
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training step or a prediction needs, and the way back to the COCO file."""
+    """The input of a training step or a prediction, and what maps its boxes back to the COCO file."""
 
     images: torch.Tensor  # (B, 3, H, W) float32
     targets: Targets
@@ -30,15 +30,13 @@ class Batch:
         return replace(self, images=self.images.to(device, non_blocking=True), targets=self.targets.to(device))
 
     def pin_memory(self) -> Batch:
-        """What ``DataLoader(pin_memory=True)`` calls: a copy in page-locked memory, so that ``to`` need not wait."""
-        tensors = {field.name: getattr(self.targets, field.name) for field in fields(self.targets)}
-        pinned = {name: tensor.pin_memory() for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
-        return replace(self, images=self.images.pin_memory(), targets=replace(self.targets, **pinned))
+        """A copy in page-locked memory, which ``to`` moves without waiting; for ``DataLoader(pin_memory=True)``."""
+        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
 
 
 @dataclass(frozen=True)
 class Collate:
-    """List of ``Sample`` -> ``Batch``.
+    """Makes a ``Batch`` of a list of ``Sample``.
 
     Pictures are padded at the right and at the bottom with zeros (the mean colour) to the largest of the batch,
     rounded up to a multiple of ``divisor`` pixels.
@@ -64,16 +62,16 @@ class Collate:
         return Batch(images, targets, tuple(sample.image_id for sample in samples), factors)
 
 
-class TrainingPicks(Sampler):
+class TrainingPicks(Sampler[list[Pick]]):
     """Batches of ``Pick`` for iterations ``start`` .. ``iterations - 1``; epochs are shuffled and follow without a gap.
 
     Args:
         size: samples in the data set.
-        batch: samples a batch.
+        batch: samples in a batch.
         iterations: where to stop.
-        seed: of the order and of the mirroring.
+        seed: decides the order and the mirroring.
         flip: probability of mirroring a sample.
-        start: first iteration, to resume.
+        start: first iteration; above 0 to resume.
     """
 
     def __init__(self, size: int, batch: int, iterations: int, *, seed: int = 0, flip: float = 0.0, start: int = 0):
@@ -107,7 +105,7 @@ class TrainingPicks(Sampler):
             yield picks
 
     def _epoch(self, epoch: int) -> tuple[list[int], list[bool]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)  # a prime apart: seeds share no epoch
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)  # no two seeds share an epoch
         order = torch.randperm(self.size, generator=generator).tolist()
         flips = (torch.rand(self.size, generator=generator) < self.flip).tolist()
         return order, flips
@@ -124,7 +122,7 @@ def training_loader(
     divisor: int = 32,
     workers: int = 0,
     pin_memory: bool = False,
-) -> DataLoader:
+) -> DataLoader[Sample]:
     """Loader of the ``Batch`` of each iteration from ``start`` on; see ``TrainingPicks`` and ``Collate``."""
     picks = TrainingPicks(len(dataset), batch, iterations, seed=seed, flip=flip, start=start)
     return DataLoader(
@@ -132,6 +130,6 @@ def training_loader(
     )
 
 
-def evaluation_loader(dataset: CocoDetection, *, batch: int, divisor: int = 32, workers: int = 0) -> DataLoader:
+def evaluation_loader(dataset: CocoDetection, *, batch: int, divisor: int = 32, workers: int = 0) -> DataLoader[Sample]:
     """Loader of every sample once, in the order of the json, unmirrored; the last batch may be smaller."""
     return DataLoader(dataset, batch_size=batch, shuffle=False, collate_fn=Collate(divisor), num_workers=workers)

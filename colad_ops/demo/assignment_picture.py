@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from .. import Assignment
 from ..data import Batch, denormalise
 from ..data.glyphs import LUMA
-from ..detection import Anchors
+from ..detection import Anchors, CoLAD
 from .style import OBJECT_COLOURS, new_figure, save_figure, show_picture
 from .trainings import Trainings
 
 MARKERS = ("o", "s", "D")  # of the levels, finest first
 SIZES = (5, 11, 17)
-OUTLINE = [withStroke(linewidth=2.2, foreground="black")]  # keeps marks and numbers legible on any ground
+OUTLINE = [withStroke(linewidth=2.2, foreground="black")]  # keeps marks and numbers legible on any background
 TEXT_OFFSETS = (
     (0, 7, "center", "bottom"),
     (9, -2, "left", "top"),
@@ -29,21 +31,23 @@ TEXT_OFFSETS = (
 
 @torch.no_grad()
 def draw_assignment(trainings: Trainings, batch: Batch, path: Path) -> Path:
-    """A row a picture, a column an assigner. Each positive anchor is a mark at its centre in its object's colour, its
-    shape the pyramid level, the number its cost (focal loss + 1 - IoU); a thin frame is the object's box.
+    """Each row shows a picture, each column an assigner. A mark at its centre shows each positive anchor: the colour is
+    its object's, the shape its pyramid level's, the number its cost (focal loss + 1 - IoU). Thin frames are the
+    objects' boxes.
 
-    CoLAD's assigner is chosen over this batch, as in a training step on it.
+    CoLAD's assigner is chosen over this batch, as in a training step.
     """
     images, targets = batch.images, batch.targets
-    colad = trainings.colad.method.co_assign(images, targets)
-    chosen = _chosen_network(colad.teacher, list(trainings.colad.method.networks))
+    pair = cast(CoLAD, trainings.colad.method)  # a training does not say the class of its method
+    colad = pair.co_assign(images, targets)
+    chosen = _chosen_network(colad.teacher, list(pair.networks))
     columns: list[tuple[str, Assignment]] = [
         ("PAA: the baseline's own predictions", trainings.baseline.method.assign(images, targets)),
         ("LAD: its teacher's predictions", trainings.lad.method.assign(images, targets)),
         (f"CoLAD: {chosen}'s predictions (indicators {_listed(colad.indicators.tolist())})", colad.assignment),
     ]
     anchors = trainings.baseline.method.anchors(images)
-    strides = trainings.baseline.method.network.head.grid.strides
+    strides = trainings.baseline.method.networks["paa"].head.grid.strides
     figure = new_figure(5.2 * len(columns), 5.3 * len(images) + 0.8)
     axes = figure.subplots(len(images), len(columns), squeeze=False)
     for column, (title, assignment) in enumerate(columns):
@@ -70,9 +74,9 @@ def draw_assignment(trainings: Trainings, batch: Batch, path: Path) -> Path:
     return save_figure(figure, path)
 
 
-def _draw_picture(axes, batch: Batch, image: int, assignment: Assignment, anchors: Anchors) -> None:
+def _draw_picture(axes: Axes, batch: Batch, image: int, assignment: Assignment, anchors: Anchors) -> None:
     height, width = batch.targets.image_sizes[image].tolist()
-    grey = denormalise(batch.images[image, :, :height, :width]) @ LUMA  # (h, w): colour is for the objects' marks
+    grey = denormalise(batch.images[image, :, :height, :width]) @ LUMA  # (h, w): only the marks have colours
     show_picture(axes, np.repeat(0.75 * grey[..., None], 3, axis=2).astype(np.uint8))
     first, last = batch.targets.offsets[image : image + 2].tolist()
     for row in range(first, last):
@@ -90,7 +94,9 @@ def _draw_picture(axes, batch: Batch, image: int, assignment: Assignment, anchor
             begin += size
 
 
-def _draw_anchors(axes, points: Sequence[tuple[float, float]], costs: Sequence[float], level: int, colour: str) -> None:
+def _draw_anchors(
+    axes: Axes, points: Sequence[tuple[float, float]], costs: Sequence[float], level: int, colour: str
+) -> None:
     dx, dy, horizontal, vertical = TEXT_OFFSETS[level]
     for (x, y), cost in zip(points, costs):
         axes.plot(

@@ -1,4 +1,4 @@
-"""curves.png: the loss and the AP of each training as it goes."""
+"""curves.png: the loss and the AP of each training over its iterations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .trainings import Trainings
 
 
 def draw_curves(trainings: Trainings, path: Path) -> Path:
-    """Left the training loss, right the AP on the validation pictures, over the iterations."""
+    """The training loss at the left, the AP on the validation pictures at the right."""
     figure = new_figure(11, 4.2)
     loss_axes, ap_axes = figure.subplots(1, 2)
     for trained in trainings:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
+
 from ..data import Batch, denormalise
 from .style import OBJECT_COLOURS, new_figure, save_figure, show_picture
 from .trainings import Trainings
@@ -42,12 +45,12 @@ def draw_detections_picture(trainings: Trainings, batch: Batch, path: Path) -> P
     return save_figure(figure, path)
 
 
-def _unpadded(batch: Batch, index: int):
+def _unpadded(batch: Batch, index: int) -> np.ndarray:
     height, width = batch.targets.image_sizes[index].tolist()
     return denormalise(batch.images[index, :, :height, :width])
 
 
-def _draw_box(axes, box: list[float], label: int, text: str) -> None:
+def _draw_box(axes: Axes, box: list[float], label: int, text: str) -> None:
     x1, y1, x2, y2 = box
     colour = OBJECT_COLOURS[label % len(OBJECT_COLOURS)]
     axes.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], color=colour, linewidth=1.8)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 
-from .. import Assignment, gmm_em, match_anchors
+from .. import gmm_em, match_anchors
 from ..data import Batch
-from ..detection import PAA
-from ..ops.assign import cheapest_of_levels
+from ..detection import Method
+from ..ops.split_candidates import cheapest_of_levels
 from .style import new_figure, save_figure
 
 COMPONENT_COLOURS = ("#009e73", "#d55e00")
@@ -20,7 +21,7 @@ COMPONENT_COLOURS = ("#009e73", "#d55e00")
 
 @dataclass(frozen=True)
 class ObjectMixture:
-    """What the assignment saw of one object. ``costs`` ascending; ``positive`` says which became positive."""
+    """The candidates of one object and their mixture. ``costs`` ascend; ``positive`` says which became positive."""
 
     label: int
     width: float  # pixels
@@ -33,17 +34,17 @@ class ObjectMixture:
 
 
 @torch.no_grad()
-def object_mixtures(method: PAA, batch: Batch) -> list[ObjectMixture]:
+def object_mixtures(method: Method, batch: Batch) -> list[ObjectMixture]:
     """The mixtures of all objects that have at least four candidates.
 
     ``Assignment`` keeps positives and parameters; the candidates are found again here, and their mixture fitted again.
 
     Raises:
-        RuntimeError: the second fit differs from the assignment's own: the picture would not be true.
+        RuntimeError: the second fit differs from the assignment's own: the picture would be wrong.
     """
     targets, config = batch.targets, method.config
     anchors = method.anchors(batch.images)
-    assignment: Assignment = method.assign(batch.images, targets)
+    assignment = method.assign(batch.images, targets)
     matched = match_anchors(
         anchors.boxes,
         targets.boxes,
@@ -83,8 +84,8 @@ def object_mixtures(method: PAA, batch: Batch) -> list[ObjectMixture]:
     return mixtures
 
 
-def draw_mixtures(method: PAA, batch: Batch, path: Path, *, count: int = 6) -> Path:
-    """The ``count`` objects of the batch with most candidates, in the order they come."""
+def draw_mixtures(method: Method, batch: Batch, path: Path, *, count: int = 6) -> Path:
+    """The ``count`` objects of the batch with most candidates, in the order of the batch."""
     mixtures = object_mixtures(method, batch)
     most = sorted(range(len(mixtures)), key=lambda index: -len(mixtures[index].costs))[:count]
     chosen = [mixtures[index] for index in sorted(most)]
@@ -105,10 +106,10 @@ def draw_mixtures(method: PAA, batch: Batch, path: Path, *, count: int = 6) -> P
     return save_figure(figure, path)
 
 
-def _draw(axes, mixture: ObjectMixture) -> None:
+def _draw(axes: Axes, mixture: ObjectMixture) -> None:
     costs = mixture.costs
-    dearest, others = costs[mixture.positive][-1], costs[~mixture.positive]
-    split = (dearest + others[0]) / 2 if len(others) else dearest  # between the last positive and the next candidate
+    highest, others = costs[mixture.positive][-1], costs[~mixture.positive]
+    split = (highest + others[0]) / 2 if len(others) else highest  # between the last positive and the next candidate
     step = (costs[-1] - costs[0]) / 20 + 1e-4
     below, above = math.ceil((split - costs[0]) / step) + 1, math.ceil((costs[-1] - split) / step) + 1
     edges = split + step * np.arange(-below, above + 1)  # the split is an edge: no bin holds candidates of both sides
@@ -124,7 +125,7 @@ def _draw(axes, mixture: ObjectMixture) -> None:
     scale = len(costs) * (edges[1] - edges[0])  # a density becomes the expected number in a bin
     top = heights[-1].max()
     for name, colour, weight, mean, variance in zip(
-        ("cheap", "dear"), COMPONENT_COLOURS, mixture.weights, mixture.means, mixture.variances
+        ("cheap", "expensive"), COMPONENT_COLOURS, mixture.weights, mixture.means, mixture.variances
     ):
         density = weight * np.exp(-((x - mean) ** 2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
         axes.plot(x, scale * density, color=colour, linewidth=1.8, label=f"{name} component")

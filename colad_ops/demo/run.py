@@ -1,4 +1,4 @@
-"""The demo from end to end: data, four trainings, the table, the pictures."""
+"""The whole demo: data, four trainings, the table, the pictures."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..data import Batch, CocoDetection, Collate
 from ..data.digits import write_digits
 from .settings import DemoSettings
 from .table import Row, format_table, note_of, table_rows
-from .trainings import Trainings, side_by_side, train_all
+from .trainings import Trainings, runs_in_parallel, train_all
 
 
 def run_demo(output: str | Path, settings: DemoSettings, *, device: torch.device | str = "cpu") -> list[Row]:
     """Write the data, train, print the table, draw; everything goes under ``output``.
 
     Args:
-        output: folder; made if need be, files of an earlier demo are overwritten.
-        settings: what to train, for how long (``demo_settings``).
+        output: folder; made if missing. Files of an earlier demo are overwritten.
+        settings: length of the trainings and seed (``demo_settings``).
         device: to train on.
 
     Returns:
@@ -61,7 +61,7 @@ def run_demo(output: str | Path, settings: DemoSettings, *, device: torch.device
         },
     }
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    print("\n" + format_table(rows, side_by_side=side_by_side(settings, device)) + "\n")
+    print("\n" + format_table(rows, parallel=runs_in_parallel(settings, device)) + "\n")
     print(f"pictures: {', '.join(str(path) for path in pictures)}")
     print(f"everything took {seconds / 60:.1f} minutes; the numbers are in {output / 'results.json'}")
     return rows

@@ -8,8 +8,8 @@ from ..data.digits import DigitsConfig
 from ..engine import OptimizerConfig, TrainConfig
 
 FULL_ITERATIONS = 1000
-# A step of the teacher costs almost three of a student's, and it learns much faster: in the short version it gets
-# fewer of them.
+# A step of the teacher takes almost three times as long as a student's, and the teacher learns much faster: the short
+# version gives it fewer steps.
 SHORT_ITERATIONS = 550
 SHORT_TEACHER_ITERATIONS = 350
 
@@ -19,24 +19,24 @@ class DemoSettings:
     """How long the trainings are; the rest of the recipe is the same for all of them."""
 
     iterations: int
-    """Of all but the teacher."""
+    """Of each training except the teacher's."""
     teacher_iterations: int
     seed: int = 0
-    """Of the weights and of the order of the pictures; the data set is the same for every seed."""
+    """Decides the weights and the order of the pictures; the data set is the same for every seed."""
     batch: int = 16
     evaluations: int = 2
     """Evaluations of each training, the last one included."""
     data: DigitsConfig = DigitsConfig()
     processes: int = 2
-    """2: two trainings at a time, on the CPU: small networks gain more from a core each than one of them from both.
-    1, or on a GPU: one after the other."""
+    """2: two trainings at a time on the CPU. Two small networks on a core each are faster than one on both cores.
+    1, or on a GPU: one training after the other."""
 
     def __post_init__(self) -> None:
         if self.processes not in (1, 2):
             raise ValueError(f"processes should be 1 or 2, got {self.processes}")
 
     def train_config(self, *, teacher: bool) -> TrainConfig:
-        """AdamW with warm-up and cosine. No mirroring: a mirrored 2 is no digit."""
+        """AdamW with warm-up and cosine schedule. No mirroring: a mirrored 2 is not a digit."""
         iterations = self.teacher_iterations if teacher else self.iterations
         optimizer = OptimizerConfig("adamw", lr=3e-3, weight_decay=0.02, schedule="cosine", warmup=50)
         return TrainConfig(
@@ -50,7 +50,9 @@ class DemoSettings:
         )
 
 
-def demo_settings(*, full: bool, seed: int = 0, processes: int = 2) -> DemoSettings:
+def demo_settings(
+    *, full: bool, seed: int = DemoSettings.seed, processes: int = DemoSettings.processes
+) -> DemoSettings:
     """The short version, or the full one."""
     if full:
         return DemoSettings(FULL_ITERATIONS, FULL_ITERATIONS, seed, evaluations=5, processes=processes)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -29,7 +31,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-def show_picture(axes, picture) -> None:
+def show_picture(axes: Axes, picture: np.ndarray) -> None:
     """Show (H, W, 3) uint8 so that axes are in pixel coordinates: pixel (0, 0) spans 0..1, as boxes count."""
     height, width = picture.shape[:2]
     axes.imshow(picture, extent=(0, width, height, 0), interpolation="nearest")

@@ -1,4 +1,4 @@
-"""The demo's table, and what its numbers are worth."""
+"""The demo's table, and a note on how far its numbers can be trusted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PAA, LAD and CoLAD: nobody has shown LAD to beat PAA at this size. (The teacher 
 the parameters.) What it shows is that all of them learn."""
 SHORT_NOTE = """\
 This is the short version: it stops in the steepest part of the learning curve, where seeds differ by several AP and
-whoever learns faster looks better than it will in the end. `colad demo --full` trains longer."""
+a network that learns faster looks better than it will be in the end. `colad demo --full` trains longer."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network. AP in percent; ``seconds`` of the training it took part in; ``parameters`` that learn."""
+    """One network. AP in percent; ``seconds``: of its training; ``parameters``: how many learn."""
 
     title: str
     assigned_by: str
@@ -34,7 +34,7 @@ class Row:
 
 
 def table_rows(trainings: Trainings) -> list[Row]:
-    """A row a network; CoLAD's two networks share the seconds of their common training."""
+    """A row for each network; CoLAD's two networks have the seconds of their common training."""
     colad = trainings.colad
     return [
         _row(trainings.baseline, "paa", "PAA baseline", "itself"),
@@ -46,10 +46,22 @@ def table_rows(trainings: Trainings) -> list[Row]:
 
 def _row(trained: Trained, name: str, title: str, assigned_by: str) -> Row:
     scores = trained.metrics[name]
-    percent = (100 * value for value in (scores.ap, scores.ap50, scores.ap75))
-    iterations = trained.records[-1]["iteration"]
-    parameters = count_parameters(trained.method.networks[name])
-    return Row(title, assigned_by, iterations, *percent, trained.seconds, parameters)
+    return Row(
+        title,
+        assigned_by,
+        iterations=trained.records[-1]["iteration"],
+        ap=_percent(scores.ap),
+        ap50=_percent(scores.ap50),
+        ap75=_percent(scores.ap75),
+        seconds=trained.seconds,
+        parameters=count_parameters(trained.method.networks[name]),
+    )
+
+
+def _percent(ap: float | None) -> float:
+    if ap is None:
+        raise ValueError("the validation pictures should hold at least one object")
+    return 100 * ap
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -57,13 +69,13 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def note_of(rows: list[Row]) -> str:
-    """What the differences between the rows are worth."""
+    """The note: which differences between the rows are chance."""
     short = any(row.iterations < FULL_ITERATIONS for row in rows)
     return f"{NOTE}\n{SHORT_NOTE}" if short else NOTE
 
 
-def format_table(rows: list[Row], *, side_by_side: bool = False) -> str:
-    """The table and its note, as text; ``side_by_side``: the seconds are of trainings that shared the machine."""
+def format_table(rows: list[Row], *, parallel: bool = False) -> str:
+    """The table and its note, as text; ``parallel``: two trainings shared the machine, which their seconds show."""
     header = ("network", "labels assigned by", "iterations", "AP", "AP50", "AP75", "seconds", "parameters")
     cells = [_cells(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
@@ -76,7 +88,7 @@ def format_table(rows: list[Row], *, side_by_side: bool = False) -> str:
         return "  ".join(texts)
 
     title = "Digits on photos. Average precision in % by pycocotools; seconds of training"
-    if side_by_side:
+    if parallel:
         title += " (two at a time)"
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([title, "", line(header), rule, *map(line, cells), "", note_of(rows)])

@@ -1,22 +1,22 @@
-"""The four trainings of the demo, through the ordinary loader and loop, two at a time on the CPU."""
+"""The four trainings of the demo, with the usual loader and training loop, two at a time on the CPU."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from ..data import CocoDetection
 from ..data.digits import DigitsPaths
-from ..detection import build_network
-from ..engine import CocoMetrics, TrainResult, evaluate, train
+from ..detection import DetectionNetwork, Method, build_network
+from ..engine import CocoMetrics, TrainResult, evaluate_networks, train
 from ..engine.methods import build_method, describe, load_network
 from .settings import DemoSettings
 
@@ -25,8 +25,16 @@ SMALL, LARGE = "digits_student", "digits_teacher"
 
 @dataclass(frozen=True)
 class Training:
-    """A training to be done. Its checkpoint and log go to a folder of this ``name``; ``networks`` learn, from the
-    weights that ``seeds`` give; ``teacher`` is the training whose network assigns the labels."""
+    """A training to be done.
+
+    Attributes:
+        name: folder of its checkpoint and log.
+        title: its name in the table and the pictures.
+        method: name for ``build_method``.
+        networks: names for ``build_network`` of the networks that learn.
+        seeds: of their initial weights.
+        teacher: name of the training whose network assigns the labels; None: no teacher.
+    """
 
     name: str
     title: str
@@ -37,12 +45,12 @@ class Training:
 
 
 # The baseline, the LAD student and CoLAD's first network start from the same weights and see the same pictures in the
-# same order: what differs is who assigns the labels.
+# same order: only the network that assigns the labels differs.
 BASELINE = Training("paa", "PAA baseline", "paa", (SMALL,), (0,))
 TEACHER = Training("teacher", "PAA teacher", "paa", (LARGE,), (1,))
 STUDENT = Training("lad", "LAD student", "lad", (SMALL,), (0,), teacher="teacher")
 PAIR = Training("colad", "CoLAD pair", "colad", (SMALL, SMALL), (0, 2))
-LANES = ((TEACHER, STUDENT), (BASELINE, PAIR))  # each in its order; the lanes do not wait for each other
+LANES = ((TEACHER, STUDENT), (BASELINE, PAIR))  # a lane runs in its order; lanes do not wait for each other
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Trained:
     """A finished training."""
 
     title: str
-    method: nn.Module  # on the CPU, in eval mode
+    method: Method  # on the CPU, in eval mode
     metrics: dict[str, CocoMetrics]  # of each network
     records: list[dict[str, Any]]  # of the log
     seconds: float  # of training, evaluations not counted
@@ -65,11 +73,11 @@ class Trainings:
     lad: Trained
     colad: Trained
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Trained]:
         return iter((self.baseline, self.teacher, self.lad, self.colad))
 
 
-def side_by_side(settings: DemoSettings, device: torch.device | str) -> bool:
+def runs_in_parallel(settings: DemoSettings, device: torch.device | str) -> bool:
     """Whether two trainings run at a time."""
     return settings.processes > 1 and torch.device(device).type == "cpu"
 
@@ -78,7 +86,7 @@ def train_all(
     paths: DigitsPaths, settings: DemoSettings, output: Path, device: torch.device | str = "cpu"
 ) -> Trainings:
     """Train on the data set at ``paths``; checkpoints and logs go to ``output/<name>``."""
-    if not side_by_side(settings, device):
+    if not runs_in_parallel(settings, device):
         results = run_lane([training for lane in LANES for training in lane], paths, settings, output, device)
     else:
         context = multiprocessing.get_context("spawn")  # forking a process that has computed with OpenMP may hang
@@ -108,10 +116,6 @@ def run_lane(
         torch.set_num_threads(threads)
     train_set = CocoDetection(paths.train_images, paths.train_json)
     val_set = CocoDetection(paths.val_images, paths.val_json)
-
-    def evaluator(method: nn.Module) -> dict[str, CocoMetrics]:
-        return {name: evaluate(network, val_set, device=device) for name, network in method.networks.items()}
-
     results = {}
     for training in lane:
         method = _new_method(training, train_set.num_classes, settings.seed, output)
@@ -123,7 +127,7 @@ def run_lane(
             train_set,
             settings.train_config(teacher=training == TEACHER),
             device=device,
-            evaluator=evaluator,
+            evaluator=partial(evaluate_networks, dataset=val_set, device=device),
             output=output / training.name,
             description=about,
             name=training.title,
@@ -132,7 +136,7 @@ def run_lane(
     return results
 
 
-def _new_method(training: Training, num_classes: int, seed: int, output: Path) -> nn.Module:
+def _new_method(training: Training, num_classes: int, seed: int, output: Path) -> Method:
     networks = []
     for name, offset in zip(training.networks, training.seeds, strict=True):
         torch.manual_seed(100 * seed + offset)
@@ -141,11 +145,11 @@ def _new_method(training: Training, num_classes: int, seed: int, output: Path) -
 
 
 def _restore(training: Training, result: TrainResult, output: Path) -> Trained:
-    """The trained method from its checkpoint, wherever it was trained."""
+    """The trained method from its checkpoint, since another process may have trained it."""
     networks = [load_network(output / training.name / "last.pt", name).network for name in result.metrics]
     method = build_method(training.method, *networks, *_teacher_of(training, output)).eval()
     return Trained(training.title, method, result.metrics, result.records, result.seconds)
 
 
-def _teacher_of(training: Training, output: Path) -> list[nn.Module]:
+def _teacher_of(training: Training, output: Path) -> list[DetectionNetwork]:
     return [] if training.teacher is None else [load_network(output / training.teacher / "last.pt").network]

@@ -11,6 +11,7 @@ from .fpn import FPN
 from .head import PAAHead
 from .lad import LAD, SoLAD
 from .losses import PAALoss
+from .method import Method
 from .network import DetectionNetwork
 from .paa import PAA
 from .postprocess import Detections, PostProcess
@@ -30,6 +31,7 @@ __all__ = [
     "Detections",
     "FPN",
     "LAD",
+    "Method",
     "NETWORK_NAMES",
     "PAA",
     "PAAHead",

@@ -1,4 +1,4 @@
-"""One square anchor a location of the feature pyramid."""
+"""One square anchor at each location of the feature pyramid."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AnchorGrid:
     """Lays square anchors of side ``scale * stride`` with centres ``(x * stride, y * stride)``, as ATSS and PAA do.
 
     Args:
-        strides: pixels a cell, of each level.
+        strides: of each level, in pixels.
         scale: side of an anchor in strides; 8 in the paper. Smaller for pictures whose objects are small.
 
     Raises:
@@ -59,7 +59,7 @@ class AnchorGrid:
         return tuple((-(-height // stride), -(-width // stride)) for stride in self.strides)
 
     def __call__(self, feature_sizes: Sequence[tuple[int, int]], device: torch.device) -> Anchors:
-        """Anchors for maps of ``feature_sizes``, one ``(rows, columns)`` a level.
+        """Anchors for maps of ``feature_sizes``, one ``(rows, columns)`` for each level.
 
         The tensors are cached and shared by all callers: do not write to them.
         """
@@ -73,7 +73,7 @@ class AnchorGrid:
 
 @lru_cache(maxsize=64)
 def _lay_anchors(grid: AnchorGrid, feature_sizes: tuple[tuple[int, int], ...], device: torch.device) -> Anchors:
-    # The cache outlives the caller: tensors born in inference mode could never take part in training later.
+    # The cache lives longer than this call: tensors made in inference mode could never be used in training later.
     with torch.inference_mode(False):
         points, half_sides = [], []
         for stride, (rows, columns) in zip(grid.strides, feature_sizes):

@@ -29,7 +29,7 @@ class DeltaCoder:
         """Boxes ``(..., A, 4)``, of ``deltas (..., A, 4)`` on ``anchors (A, 4)``; float32 for half deltas."""
         deltas = deltas.to(torch.promote_types(deltas.dtype, anchors.dtype))
         limit = math.log(self.max_ratio)
-        # Factors stay Python numbers: a tensor of them would be a copy from the host, and a sync, at every step.
+        # The stds stay Python numbers: a tensor of them would be copied from the host, with a sync, at every step.
         dx, dy, dw, dh = (delta * std for delta, std in zip(deltas.unbind(-1), self.stds))  # (..., A) each
         x1, y1, x2, y2 = anchors.unbind(-1)  # (A,) each
         width, height = x2 - x1, y2 - y1

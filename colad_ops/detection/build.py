@@ -1,4 +1,4 @@
-"""The networks that have a name: sizes put together, nothing else."""
+"""Networks by name: their sizes, and how their parts are put together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .head import PAAHead
 from .network import DetectionNetwork
 from .resnet import BasicBlock, Bottleneck, ResNet
 
-PAPER_RESNETS = {
+PAPER_RESNETS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     "r18": (BasicBlock, (2, 2, 2, 2)),
     "r34": (BasicBlock, (3, 4, 6, 3)),
     "r50": (Bottleneck, (3, 4, 6, 3)),
@@ -57,7 +57,7 @@ def build_network(
     block, layers = PAPER_RESNETS[name]
     pretrained = backbone_weights is not None
     backbone = ResNet(block, layers, frozen_stages=1 if pretrained else -1, norm_eval=pretrained)
-    if pretrained:
+    if backbone_weights is not None:
         backbone.load_torchvision(backbone_weights)
     neck = FPN(backbone.out_channels, 256, extra_levels=2)
     grid = AnchorGrid((*backbone.strides, 64, 128))

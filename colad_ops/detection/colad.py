@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from .. import AssignConfig, Assignment, CoAssignment, colad_assign
-from .anchors import Anchors
+from .. import AssignConfig, Assignment, CoAssignment
+from .assigners import Granularity, Indicator, co_assign_labels
 from .losses import PAALoss, total_loss
+from .method import Method
 from .network import DetectionNetwork, require_same_anchors
 from .predictions import Predictions
 from .targets import Targets
 
 
-class CoLAD(nn.Module):
-    """Trains several networks on one assignment, made by the one whose costs separate an object's anchors best.
+class CoLAD(Method):
+    """Trains several networks on one assignment. The network whose costs separate an object's anchors best assigns.
 
     Args:
         networks: two or more networks with the same classes and anchors. All learn; any can be evaluated alone.
-        indicator: what makes the assigner: ``"std_mean"``, the spread of its costs over their mean, or ``"fisher"``,
-            the distance of its mixture's two means over their variances.
-        granularity: who is compared over what: ``"iteration"`` (the paper: one assigner a step), ``"image"``,
-            ``"object"`` or ``"object_level"``.
+        indicator: the network of highest indicator assigns. ``"std_mean"``: the standard deviation of its costs
+            divided by their mean; ``"fisher"``: the squared distance of its mixture's means divided by the sum of
+            their variances.
+        granularity: what gets an assigner of its own: each ``"iteration"`` (the paper), ``"image"``, ``"object"``, or
+            each level of an object (``"object_level"``).
         config: options of the assignment.
         criterion: the losses, the same for every network.
 
@@ -36,12 +38,12 @@ class CoLAD(nn.Module):
         self,
         networks: Sequence[DetectionNetwork],
         *,
-        indicator: Literal["std_mean", "fisher"] = "std_mean",
-        granularity: Literal["iteration", "image", "object", "object_level"] = "iteration",
+        indicator: Indicator = "std_mean",
+        granularity: Granularity = "iteration",
         config: AssignConfig = AssignConfig(),
         criterion: PAALoss = PAALoss(),
     ) -> None:
-        super().__init__()
+        super().__init__(config, criterion)
         if len(networks) < 2:
             raise ValueError(f"networks should be two or more, got {len(networks)}")
         if len(set(map(id, networks))) != len(networks):
@@ -51,25 +53,20 @@ class CoLAD(nn.Module):
         self.learners = nn.ModuleList(networks)
         self.indicator = indicator
         self.granularity = granularity
-        self.config = config
-        self.criterion = criterion
 
     @property
     def networks(self) -> dict[str, DetectionNetwork]:
-        """What can be evaluated, by name."""
-        return {f"network{index}": network for index, network in enumerate(self.learners)}
-
-    def anchors(self, images: Tensor) -> Anchors:
-        """The anchors that ``assign`` speaks of, for ``images (B, 3, H, W)``."""
-        return self.learners[0].anchors(images)
+        """All networks, as ``"network0"``, ``"network1"`` and so on."""
+        # The cast: a ModuleList does not tell the type checker what modules it holds.
+        return {f"network{index}": cast(DetectionNetwork, network) for index, network in enumerate(self.learners)}
 
     def assign(self, images: Tensor, targets: Targets) -> Assignment:
-        """What each anchor of ``images`` is to learn, for looking at. The networks run in the mode they are in."""
+        """The labels that the chosen network assigns. All networks run in the mode they are in."""
         return self.co_assign(images, targets).assignment
 
     @torch.no_grad()
     def co_assign(self, images: Tensor, targets: Targets) -> CoAssignment:
-        """As ``assign``, with who was chosen and each network's indicator."""
+        """As ``assign``, with the chosen network and the indicator of each."""
         predictions = [network(images) for network in self.learners]
         return self._co_assign(predictions, targets, predictions[0].anchors.valid(targets.image_sizes))
 
@@ -88,22 +85,7 @@ class CoLAD(nn.Module):
             parts[f"{name}/indicator"] = chosen.indicators[index]
         return total_loss(parts)
 
-    forward = loss  # so that wrappers which call the module (DistributedDataParallel) train it
-
-    @torch.no_grad()
     def _co_assign(self, predictions: Sequence[Predictions], targets: Targets, valid: Tensor) -> CoAssignment:
-        anchors = predictions[0].anchors
-        return colad_assign(
-            [(one.logits, one.boxes) for one in (each.detach() for each in predictions)],
-            anchors.boxes,
-            anchors.level_sizes,
-            targets.boxes,
-            targets.labels,
-            targets.offsets,
-            self.config,
-            indicator=self.indicator,
-            granularity=self.granularity,
-            valid=valid,
-            ignore_boxes=targets.ignore_boxes,
-            ignore_offsets=targets.ignore_offsets,
+        return co_assign_labels(
+            predictions, targets, valid, self.config, indicator=self.indicator, granularity=self.granularity
         )

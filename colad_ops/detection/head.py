@@ -14,18 +14,17 @@ from .predictions import Predictions
 
 
 class PAAHead(nn.Module):
-    """Two towers of 3x3 conv - GroupNorm - ReLU, one for the classes, one for box and IoU; the same weights on every
-    level.
+    """Two towers of 3x3 conv - GroupNorm - ReLU, one for the classes, one for box and IoU; all levels share weights.
 
     Args:
         in_channels: channels of the pyramid.
         num_classes: ``C``.
-        grid: where the anchors are; one level a stride.
-        coder: box deltas to boxes.
+        grid: lays the anchors, one level for each stride.
+        coder: turns box deltas into boxes.
         tower_convs: convolutions in a tower; 4 in the paper.
-        tower_channels: their width; 256 in the paper.
+        tower_channels: channels of these convolutions; 256 in the paper.
         norm_groups: groups of the GroupNorm, dividing ``tower_channels``; 32 in the paper.
-        prior: the probability that every class starts with (focal loss, Lin et al. 2017).
+        prior: probability of every class before training (focal loss, Lin et al. 2017).
 
     Raises:
         ValueError: ``num_classes < 1``, ``prior`` outside (0, 1), or groups that do not divide the channels.
@@ -59,23 +58,23 @@ class PAAHead(nn.Module):
         self.class_output = nn.Conv2d(features, num_classes, 3, padding=1)
         self.box_output = nn.Conv2d(features, 4, 3, padding=1)
         self.iou_output = nn.Conv2d(features, 1, 3, padding=1)
-        self.box_scales = nn.Parameter(torch.ones(len(grid.strides)))  # a level's own unit for its box deltas (FCOS)
+        self.box_scales = nn.Parameter(torch.ones(len(grid.strides)))  # each level has its own scale (FCOS)
+        prior_logit = -math.log((1 - prior) / prior)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.01)
                 if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        nn.init.constant_(self.class_output.bias, -math.log((1 - prior) / prior))
+                    nn.init.constant_(module.bias, prior_logit if module is self.class_output else 0)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Predictions:
-        """Predictions on the maps ``(B, in_channels, H_l, W_l)`` of ``pyramid``, one a stride of the grid."""
+        """Predictions on the maps ``(B, in_channels, H_l, W_l)`` of ``pyramid``, one for each stride of the grid."""
         logits, deltas, iou_logits = [], [], []
         for level, features in enumerate(pyramid):
             class_features, box_features = self.class_tower(features), self.box_tower(features)
             logits.append(self.class_output(class_features))  # (B, C, H_l, W_l)
             deltas.append(self.box_output(box_features) * self.box_scales[level])  # (B, 4, H_l, W_l)
             iou_logits.append(self.iou_output(box_features))  # (B, 1, H_l, W_l)
-        anchors = self.grid([tuple(features.shape[-2:]) for features in pyramid], logits[0].device)
+        anchors = self.grid([(features.shape[-2], features.shape[-1]) for features in pyramid], logits[0].device)
         return Predictions.from_maps(logits, deltas, iou_logits, anchors, self.coder)
 
 

@@ -5,31 +5,31 @@ Nguyen et al., "Improving Object Detection by Label Assignment Distillation", WA
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import AssignConfig, Assignment
-from .anchors import Anchors
+from .assigners import assign_labels
 from .losses import PAALoss, total_loss
+from .method import Method
 from .network import DetectionNetwork, require_same_anchors
-from .paa import assign_labels
 from .predictions import Predictions
 from .soft_label import SoftLabelLoss
 from .targets import Targets
 
 
-class LAD(nn.Module):
+class LAD(Method):
     """Trains a student on the labels that a teacher's predictions assign.
 
-    The teacher is frozen: it takes no gradient, runs in eval mode whatever ``.train()`` is called, and is neither in
-    ``parameters()`` nor in ``state_dict()``. It does follow ``.to(...)``, so that one call moves both.
+    The teacher is frozen: it takes no gradient, runs in eval mode even after ``.train()``, and is neither in
+    ``parameters()`` nor in ``state_dict()``. It follows ``.to(...)``, so that one call moves both networks.
 
     Args:
-        student: what learns.
-        teacher: what assigns; its parameters' ``requires_grad`` is switched off. It must have the student's classes
-            and anchors.
+        student: the network that learns.
+        teacher: the network that assigns. Its parameters' ``requires_grad`` is switched off. It must have the student's
+            classes and anchors.
         config: options of the assignment.
         criterion: the losses on the assigned labels.
         soft_label: makes the student imitate the teacher's outputs as well (``SoLAD`` is this with the authors'
@@ -38,6 +38,8 @@ class LAD(nn.Module):
     Raises:
         ValueError: student and teacher are the same network, or differ in classes or anchors.
     """
+
+    _teacher: DetectionNetwork
 
     def __init__(
         self,
@@ -48,13 +50,11 @@ class LAD(nn.Module):
         criterion: PAALoss = PAALoss(),
         soft_label: SoftLabelLoss | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(config, criterion)
         if teacher is student:
             raise ValueError("teacher should be another network than student (a copy will do): it is frozen")
         require_same_anchors(student, teacher, "student", "teacher")
         self.student = student
-        self.config = config
-        self.criterion = criterion
         self.soft_label = soft_label
         # A plain attribute: a submodule would join parameters(), state_dict() and train().
         object.__setattr__(self, "_teacher", teacher.requires_grad_(False).eval())
@@ -65,32 +65,28 @@ class LAD(nn.Module):
 
     @property
     def networks(self) -> dict[str, DetectionNetwork]:
-        """What can be evaluated, by name: what learns."""
+        """The student, as ``"student"``."""
         return {"student": self.student}
 
     def load_teacher(self, state_dict: Mapping[str, Tensor]) -> None:
         """Loads the teacher's parameters and buffers.
 
         Raises:
-            RuntimeError: a name is missing, left over or of another shape. A teacher that is partly random would
-                assign nonsense without a word.
+            RuntimeError: a name is missing or unknown, or has another shape. Loading is strict because a partly random
+                teacher would assign wrong labels without any error.
         """
         self._teacher.load_state_dict(state_dict, strict=True)
 
-    def anchors(self, images: Tensor) -> Anchors:
-        """The anchors that ``assign`` speaks of, for ``images (B, 3, H, W)``."""
-        return self._teacher.anchors(images)
-
     @torch.no_grad()
     def assign(self, images: Tensor, targets: Targets) -> Assignment:
-        """What each anchor of ``images`` is to learn, for looking at: PAA's assignment on the teacher's predictions."""
+        """The labels that the teacher assigns: PAA's assignment on its predictions."""
         predictions = self.teacher_predictions(images)
         return assign_labels(predictions, targets, predictions.anchors.valid(targets.image_sizes), self.config)
 
     @torch.no_grad()
     def teacher_predictions(self, images: Tensor) -> Predictions:
         """The teacher's predictions, in eval mode and without gradient."""
-        return self._teacher.eval()(images)  # again: whoever holds the teacher may have called its train()
+        return self._teacher.eval()(images)  # again: other code may have called teacher.train()
 
     def loss(self, images: Tensor, targets: Targets) -> dict[str, Tensor]:
         """``"loss"``, a scalar with gradient, and its parts detached (``PAALoss``, ``SoftLabelLoss``)."""
@@ -103,9 +99,7 @@ class LAD(nn.Module):
             parts |= self.soft_label(predictions, taught, targets, valid)
         return total_loss(parts)
 
-    forward = loss  # so that wrappers which call the module (DistributedDataParallel) train it
-
-    def _apply(self, fn, recurse: bool = True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LAD:
         self._teacher._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
@@ -113,9 +107,10 @@ class LAD(nn.Module):
 class SoLAD(LAD):
     """LAD with soft labels: the losses on the teacher's labels *plus* the distillation of the teacher's outputs.
 
-    Plus, not instead: the paper's abstract calls the two complementary, and the authors' released SoLAD keeps LAD's
-    losses and adds the distillation losses, with the weights of their configuration ``paa_solad_r50_r101p1x_1x_coco``,
-    which are ``SoftLabelLoss``'s defaults. They report 42.4 AP so, 41.6 with LAD alone and 41.3 with soft labels alone.
+    Both are trained together, as in the authors' released SoLAD: the paper's abstract calls them complementary. The
+    weights of the distillation losses, the defaults of ``SoftLabelLoss``, are those of the authors' configuration
+    ``paa_solad_r50_r101p1x_1x_coco``. The authors report 42.4 AP with both, 41.6 with LAD alone and 41.3 with soft
+    labels alone.
     """
 
     def __init__(

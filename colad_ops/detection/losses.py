@@ -1,4 +1,4 @@
-"""The losses of PAA, which all methods here share: they differ in who assigns the labels."""
+"""The losses of PAA, which all methods share: the methods differ in which network assigns the labels."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .ranks import mean_over_ranks
 class PAALoss:
     """Focal loss on the classes, GIoU loss on the boxes, cross-entropy on the predicted IoU.
 
-    Each part is normalised over all ranks of a distributed run, the mean over ranks standing for the sum (see
-    ``mean_over_ranks``): classes by ``max(number of positives, number of images)``, IoU by the number of positives,
-    boxes by the sum of their weights.
+    Each part has a normaliser: ``max(number of positives, number of images)`` for the classes, the number of positives
+    for the IoU, the sum of the weights for the boxes. In a distributed run positives and weights are means over all
+    ranks (see ``mean_over_ranks``).
 
     Args:
         alpha, gamma: of the focal loss.
         box_weight: factor of the GIoU loss; 1.3.
         iou_weight: factor of the IoU branch's cross-entropy; 0.5.
-        box_weighting: ``"iou"``, a positive counts by the IoU of its prediction with its object, as PAA does;
-            ``"uniform"``, every positive counts 1, as the LAD authors' code and mmdetection's LAD head do.
+        box_weighting: ``"iou"``: the weight of a positive is the IoU of its prediction with its object, as in PAA;
+            ``"uniform"``: every positive has weight 1, as in the LAD authors' code and mmdetection's LAD head.
 
     Raises:
         ValueError: another ``box_weighting``.
@@ -48,8 +48,8 @@ class PAALoss:
 
         Args:
             predictions: of the network that learns.
-            assignment: from whichever network; ignored anchors count nowhere.
-            valid: (B, A) bool; other anchors (in the padding) count nowhere.
+            assignment: of any network; ignored anchors are in no loss.
+            valid: (B, A) bool; anchors that are not valid (in the padding) are in no loss.
 
         Returns:
             float32 scalars: ``loss_cls``, ``loss_box``, ``loss_iou`` with gradient, ``num_pos`` (this rank's)
@@ -60,7 +60,7 @@ class PAALoss:
         positive = (labels >= 0) & (labels < num_classes)  # (B, A)
         boxes, objects = predictions.boxes, assignment.boxes().to(predictions.boxes.dtype)  # (B, A, 4)
 
-        # Every anchor takes part and the weights choose: picking the positives out would need their number on the host.
+        # All anchors are computed and the weights select the positives: indexing would need their number on the host.
         iou = aligned_box_iou(boxes.detach(), objects).clamp(min=1e-12).where(positive, 0)  # (B, A)
         weight = iou if self.box_weighting == "iou" else positive.to(iou.dtype)  # (B, A)
         num_pos = positive.sum()
@@ -83,9 +83,9 @@ class PAALoss:
 
 
 def total_loss(parts: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The losses' sum as ``"loss"``, with gradient, beside ``parts`` detached for logging.
+    """The sum of the losses as ``"loss"``, with gradient, and all ``parts`` detached, for logging.
 
-    An entry is a loss when its name, after the last ``/``, starts with ``loss_``; the others are figures to log.
+    A part is a loss when its name, after the last ``/``, starts with ``loss_``; the others are figures to log.
     """
     summed = [value for name, value in parts.items() if name.rpartition("/")[2].startswith("loss_")]
     return {"loss": torch.stack(summed).sum(), **{name: value.detach() for name, value in parts.items()}}

@@ -6,21 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from .anchors import Anchors
+from .head import PAAHead
 from .postprocess import Detections, PostProcess
 from .predictions import Predictions
 
 
 class DetectionNetwork(nn.Module):
-    """A dense detector: pictures in, predictions for every anchor out. How it learns is the methods' affair (PAA,
-    LAD, CoLAD).
+    """A dense detector: predicts class, box and IoU for every anchor. A ``Method`` (PAA, LAD, CoLAD) trains it.
 
     Args:
         backbone: maps images to a list of feature maps, finest first.
         neck: maps these to the pyramid.
-        head: maps the pyramid to ``Predictions``; has ``grid`` and ``num_classes``.
+        head: maps the pyramid to ``Predictions``.
     """
 
-    def __init__(self, backbone: nn.Module, neck: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, neck: nn.Module, head: PAAHead) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck
@@ -56,7 +56,7 @@ class DetectionNetwork(nn.Module):
             postprocess: thresholds, suppression and voting.
 
         Raises:
-            RuntimeError: the network is in training mode, where batch statistics would decide what is found.
+            RuntimeError: the network is in training mode, where detections would depend on the batch's statistics.
         """
         if self.training:
             raise RuntimeError("predict needs the network in eval mode: call network.eval() first")

@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .. import AssignConfig, Assignment, paa_assign
-from .anchors import Anchors
+from .. import AssignConfig, Assignment
+from .assigners import assign_labels
 from .losses import PAALoss, total_loss
+from .method import Method
 from .network import DetectionNetwork
-from .predictions import Predictions
 from .targets import Targets
 
 
-@torch.no_grad()
-def assign_labels(predictions: Predictions, targets: Targets, valid: Tensor, config: AssignConfig) -> Assignment:
-    """Probabilistic anchor assignment on one network's predictions, whoever learns from it.
-
-    Args:
-        predictions: logits and boxes that give each anchor its cost; taken without gradient.
-        targets: the objects.
-        valid: (B, A) bool, anchors that may take part.
-        config: options of the assignment.
-    """
-    predictions = predictions.detach()
-    return paa_assign(
-        predictions.logits,
-        predictions.boxes,
-        predictions.anchors.boxes,
-        predictions.anchors.level_sizes,
-        targets.boxes,
-        targets.labels,
-        targets.offsets,
-        config,
-        valid=valid,
-        ignore_boxes=targets.ignore_boxes,
-        ignore_offsets=targets.ignore_offsets,
-    )
-
-
-class PAA(nn.Module):
+class PAA(Method):
     """Trains one network on the labels that its own predictions assign.
 
     Args:
-        network: what learns.
+        network: the network that learns.
         config: options of the assignment; the paper's by default.
         criterion: the losses.
     """
@@ -51,23 +25,17 @@ class PAA(nn.Module):
     def __init__(
         self, network: DetectionNetwork, *, config: AssignConfig = AssignConfig(), criterion: PAALoss = PAALoss()
     ) -> None:
-        super().__init__()
+        super().__init__(config, criterion)
         self.network = network
-        self.config = config
-        self.criterion = criterion
 
     @property
     def networks(self) -> dict[str, DetectionNetwork]:
-        """What can be evaluated, by name."""
+        """The network, as ``"paa"``."""
         return {"paa": self.network}
-
-    def anchors(self, images: Tensor) -> Anchors:
-        """The anchors that ``assign`` speaks of, for ``images (B, 3, H, W)``."""
-        return self.network.anchors(images)
 
     @torch.no_grad()
     def assign(self, images: Tensor, targets: Targets) -> Assignment:
-        """What each anchor of ``images`` is to learn, for looking at. The network runs in the mode it is in."""
+        """The labels that the network assigns. It runs in the mode it is in."""
         predictions = self.network(images)
         return assign_labels(predictions, targets, predictions.anchors.valid(targets.image_sizes), self.config)
 
@@ -77,5 +45,3 @@ class PAA(nn.Module):
         valid = predictions.anchors.valid(targets.image_sizes)
         assignment = assign_labels(predictions, targets, valid, self.config)
         return total_loss(self.criterion(predictions, assignment, valid))
-
-    forward = loss  # so that wrappers which call the module (DistributedDataParallel) train it

@@ -31,16 +31,16 @@ class Detections:
 
 @dataclass(frozen=True)
 class PostProcess:
-    """PAA's post-processing. It syncs the device: how much it returns depends on the data.
+    """PAA's post-processing. It syncs the device, because the number of detections depends on the data.
 
     Args:
-        score_threshold: a box counts for a class when ``sqrt(p_class * p_iou)`` is above.
-        pre_nms: boxes kept of each level, by their best class's score, before anything else.
-        iou_threshold: of two boxes of a class that overlap more, the lower score is dropped.
-        max_detections: objects returned of each image.
+        score_threshold: a box is a detection of a class when ``sqrt(p_class * p_iou)`` is above this.
+        pre_nms: boxes kept of each level, those of highest score in any class; this comes first.
+        iou_threshold: when two boxes of a class have a larger IoU, the one of lower score is dropped.
+        max_detections: largest number of objects returned of each image.
         voting: move a kept box to the mean of its class's boxes, weighted by score and overlap (score voting).
         voting_sigma: width of that weight in ``(1 - IoU)^2``.
-        voting_iou: overlap above which a box has a vote.
+        voting_iou: boxes of larger IoU with the kept box take part in the mean.
     """
 
     score_threshold: float = 0.05
@@ -62,7 +62,7 @@ class PostProcess:
         return [self._detect(image_boxes, image_scores) for image_boxes, image_scores in zip(boxes, scores)]
 
     def candidates(self, predictions: Predictions, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """What may be an object: each level's best ``pre_nms`` anchors, before any threshold.
+        """The anchors that may be objects: the best ``pre_nms`` of each level, before any threshold.
 
         Returns:
             Clipped boxes ``(B, N, 4)`` and their scores ``(B, N, C)``.

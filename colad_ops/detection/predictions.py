@@ -1,4 +1,4 @@
-"""What a detection network says about every anchor."""
+"""What a detection network predicts for every anchor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .box_coder import DeltaCoder
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of ``B`` images, one entry a level. All are views of the network's NCHW maps: nothing is copied.
+    """Predictions of ``B`` images, one entry for each level. All are views of the network's NCHW maps, not copies.
 
     Attributes:
         logits: (B, A_l, C) classification logits.
@@ -62,7 +62,7 @@ class Predictions:
         return torch.cat(self.iou_logits, dim=1)
 
     def detach(self) -> Predictions:
-        """The same predictions outside the graph: what an assigner reads. Boxes that are decoded already are shared."""
+        """The same predictions without gradient, for an assigner. Boxes that are already decoded are shared."""
         detached = replace(
             self,
             logits=[level.detach() for level in self.logits],

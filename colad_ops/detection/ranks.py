@@ -1,4 +1,4 @@
-"""Sums that go over all processes of a distributed run."""
+"""Means over all processes of a distributed run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 def mean_over_ranks(values: Tensor) -> Tensor:
     """The mean of ``values`` over the ranks of the default process group; ``values`` itself where none is initialised.
 
-    Loss normalisers use the mean, not the sum: DistributedDataParallel averages the gradients, so that dividing each
-    rank's loss by the mean normaliser gives the gradient of the whole batch's loss.
+    Loss normalisers use the mean, not the sum, because DistributedDataParallel averages the gradients: each rank's loss
+    divided by the mean normaliser gives the gradient of the whole batch's loss.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return values

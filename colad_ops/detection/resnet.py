@@ -67,12 +67,12 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, norm: type[nn.Mo
 class ResNet(nn.Module):
     """Feature maps of the stages ``out_stages``, stage ``n`` (1 to 4) having stride ``4 * 2 ** (n - 1)``.
 
-    ``ResNet(Bottleneck, (3, 4, 6, 3))`` has the parameters of torchvision's ``resnet50`` but for ``fc.*``.
+    ``ResNet(Bottleneck, (3, 4, 6, 3))`` has the parameters of torchvision's ``resnet50`` except ``fc.*``.
 
     Args:
         block: ``BasicBlock`` or ``Bottleneck``.
         layers: blocks in each of the four stages.
-        widths: width of each stage; a stage puts out ``width * block.expansion`` channels. The stem has ``widths[0]``
+        widths: width of each stage; a stage has ``width * block.expansion`` output channels. The stem has ``widths[0]``
             channels.
         stem: ``"large"``, a 7x7 convolution of stride 2, or ``"small"``, a 3x3 one for small pictures; a max pooling
             follows both.
@@ -80,11 +80,11 @@ class ResNet(nn.Module):
         norm: ``"batch"``, or ``"frozen"`` for batch normalisation whose statistics and parameters are buffers.
         frozen_stages: -1 nothing is frozen, 0 the stem, 1 the stem and stage 1, and so on (mmdetection's convention).
             Frozen parts take no gradient, and their batch normalisation stays in eval mode.
-        norm_eval: keep all batch normalisation in eval mode while training, as fine-tuning on small batches needs; its
-            weight and bias still learn.
+        norm_eval: keep all batch normalisation in eval mode in training, for fine-tuning on small batches. Its weight
+            and bias still learn.
 
     Raises:
-        ValueError: an argument outside what is listed here.
+        ValueError: an argument is not one of the values above.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         for module in self._frozen_modules():
             module.requires_grad_(False)
-        self.train()  # modules are born in training mode: take what stays in eval mode out of it
+        self.train()  # new modules are in training mode; this sets those that stay in eval mode
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Maps ``(B, out_channels[i], ceil(H / strides[i]), ceil(W / strides[i]))`` of ``images (B, 3, H, W)``."""
@@ -149,7 +149,7 @@ class ResNet(nn.Module):
         return maps
 
     def train(self, mode: bool = True) -> ResNet:
-        """Training mode but for what is frozen and, with ``norm_eval``, all batch normalisation."""
+        """Training mode, except for the frozen parts and, with ``norm_eval``, all batch normalisation."""
         super().train(mode)
         kept_in_eval = [self] if self.norm_eval else self._frozen_modules()
         for part in kept_in_eval:
@@ -159,10 +159,10 @@ class ResNet(nn.Module):
         return self
 
     def load_torchvision(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Loads the state dict of a torchvision classifier of this size; its ``fc.*`` is left out.
+        """Loads the state dict of a torchvision classifier of this size; its ``fc.*`` is not used.
 
         Raises:
-            RuntimeError: a parameter is missing, left over or of another shape.
+            RuntimeError: a parameter is missing or unknown, or has another shape.
         """
         self.load_state_dict(
             {name: value for name, value in state_dict.items() if not name.startswith("fc.")}, strict=True

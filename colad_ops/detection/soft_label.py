@@ -1,4 +1,4 @@
-"""Soft-label distillation: the student's outputs are drawn to the teacher's."""
+"""Soft-label distillation: the student learns to reproduce the teacher's outputs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from .targets import Targets
 class SoftLabelLoss:
     """Focal-KL to the teacher's classes (equation 1 of the LAD paper) and localisation distillation.
 
-    With ``q`` the IoU of the teacher's box with the object nearest to it, and the sum of ``q`` over the boxes where
-    ``q > min_iou`` (at least 1, over all ranks) as the normaliser of all three parts:
+    ``q`` is the largest IoU of the teacher's box with an object. There are three parts:
 
-    - classes: focal-KL of every valid anchor's class probabilities;
-    - boxes where ``q > min_iou``: GIoU loss to the teacher's box, weighted by ``q``;
-    - the IoU branch of the same boxes: focal-KL to the teacher's.
+    - classes: focal-KL of the class probabilities, on all valid anchors;
+    - boxes: GIoU loss to the teacher's box, weighted by ``q``, on the anchors where ``q > min_iou``;
+    - IoU branch: focal-KL of the predicted IoU, on the same anchors as the boxes.
 
-    The defaults are the authors' for SoLAD (see ``SoLAD``); with soft labels alone they used a class weight of 10.
-    Boxes are compared as decoded; the authors clip them to the image.
+    All three are divided by the sum of ``q`` over the anchors where ``q > min_iou`` (at least 1; the mean over ranks).
+
+    The defaults are the authors' for SoLAD (see ``SoLAD``); with soft labels alone they used a class weight of 10. The
+    authors clip the boxes to the image before they compare them; here they are compared as decoded.
 
     Args:
         cls_weight, box_weight, iou_weight: factors of the three parts.
         gamma: exponent of the focal-KL weight ``|p_t - p_s|^gamma``.
-        min_iou: the teacher's box must overlap an object by more to be imitated.
+        min_iou: only teacher's boxes of larger IoU with an object are learned.
     """
 
     cls_weight: float = 2.0
@@ -46,8 +47,8 @@ class SoftLabelLoss:
 
         Args:
             student, teacher: predictions on the same images and anchors.
-            targets: the objects, which say what boxes are worth imitating.
-            valid: (B, A) bool; other anchors (in the padding) count nowhere.
+            targets: the objects; they decide which of the teacher's boxes are learned.
+            valid: (B, A) bool; anchors that are not valid (in the padding) are in no loss.
 
         Returns:
             float32 scalars ``loss_soft_cls``, ``loss_soft_box``, ``loss_soft_iou``. Gradients reach the student only;
@@ -87,7 +88,7 @@ def nearest_iou(boxes: Tensor, targets: Targets) -> Tensor:
     all_objects = torch.stack([torch.zeros_like(targets.offsets[-1]), targets.offsets[-1]])
     nearest = []
     for image in range(targets.batch_size):
-        # Other images' objects become empty boxes, which overlap nothing: slicing them off would take a host sync.
+        # Other images' objects become empty boxes, which overlap nothing: slicing them off would need a host sync.
         own = targets.boxes.where((image_of_object == image)[:, None], 0)  # (G, 4)
         nearest.append(match_anchors(boxes[image], own, all_objects, low_quality="none").iou[0])
     return torch.stack(nearest) if nearest else boxes.new_zeros(boxes.shape[:2])

@@ -1,8 +1,9 @@
-"""The objects of a batch, ragged: what a detector learns from."""
+"""The ground truth of a batch: its objects, as ragged tensors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,12 +19,12 @@ class Targets:
         offsets: (B + 1,) int64; image ``b`` owns rows ``offsets[b]:offsets[b + 1]``. An image without objects owns no
             row.
         image_sizes: (B, 2) int64, ``(height, width)`` of each picture before padding to the batch.
-        ignore_boxes: (I, 4) float32 regions (crowds) whose anchors count neither as object nor as background.
-        ignore_offsets: (B + 1,) int64 of ``ignore_boxes``; both or neither.
+        ignore_boxes: (I, 4) float32 regions (crowds) whose unmatched anchors are ignored by the losses.
+        ignore_offsets: (B + 1,) int64, the offsets of ``ignore_boxes``. Both are given or neither.
 
     Raises:
-        ValueError: a shape or dtype that does not fit; the message names the argument and what it got. Values are not
-            read (that would sync a GPU): a label out of range is reported by the operators.
+        ValueError: a shape or dtype is wrong; the message names the argument and what it got. Values are not read
+            (that would sync a GPU): the operators report a label out of range.
     """
 
     boxes: Tensor
@@ -41,7 +42,7 @@ class Targets:
         _require("offsets", self.offsets, (batch + 1,), torch.int64)
         if (self.ignore_boxes is None) != (self.ignore_offsets is None):
             raise ValueError("ignore_boxes and ignore_offsets go together: got only one of them")
-        if self.ignore_boxes is not None:
+        if self.ignore_boxes is not None and self.ignore_offsets is not None:
             _require("ignore_boxes", self.ignore_boxes, (None, 4), torch.float32)
             _require("ignore_offsets", self.ignore_offsets, (batch + 1,), torch.int64)
 
@@ -51,12 +52,20 @@ class Targets:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Targets:
         """The same targets on ``device``."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Targets:
+        """A copy in page-locked memory."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, move: Callable[[Tensor], Tensor]) -> Targets:
         return Targets(
-            **{
-                name: None if tensor is None else tensor.to(device, non_blocking=non_blocking)
-                for name, tensor in tensors.items()
-            }
+            move(self.boxes),
+            move(self.labels),
+            move(self.offsets),
+            move(self.image_sizes),
+            None if self.ignore_boxes is None else move(self.ignore_boxes),
+            None if self.ignore_offsets is None else move(self.ignore_offsets),
         )
 
     def image_of_object(self) -> Tensor:

@@ -1,7 +1,7 @@
 """Training, evaluation, checkpoints, logs."""
 
 from .checkpoint import load_checkpoint, network_state, save_checkpoint
-from .evaluate import CocoMetrics, coco_metrics, coco_results, detect, evaluate
+from .evaluate import CocoMetrics, coco_metrics, coco_results, detect, evaluate, evaluate_networks
 from .log import JsonlLog, progress_bar
 from .loss_window import LossWindow, TrainingDiverged
 from .schedule import OptimizerConfig, build_optimizer, learning_rate
@@ -20,6 +20,7 @@ __all__ = [
     "coco_results",
     "detect",
     "evaluate",
+    "evaluate_networks",
     "learning_rate",
     "load_checkpoint",
     "network_state",

@@ -1,4 +1,4 @@
-"""Checkpoints that are either the old one or the new one, never half a file."""
+"""Checkpoints, replaced atomically: the file is always a whole one, the old or the new."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+
+from ..detection import Method
 
 FORMAT = "colad_ops checkpoint 1"
 
 
 def save_checkpoint(
     path: str | Path,
-    method: nn.Module,
+    method: Method,
     *,
     iteration: int,
     description: dict[str, Any],
@@ -24,17 +25,17 @@ def save_checkpoint(
 
     Args:
         path: file to write; its folder must exist.
-        method: PAA, LAD, CoLAD or another with ``networks``; LAD's teacher is not part of it.
+        method: what was trained. LAD's teacher is not written.
         iteration: steps done.
-        description: plain values (str, int, float, lists, dicts) that say how the networks were built and trained.
-        optimizer: with it, training can go on.
+        description: how the networks were built and trained, in plain values (str, int, float, lists, dicts).
+        optimizer: needed to resume training.
     """
     state = {
         "format": FORMAT,
         "iteration": iteration,
         "description": description,
         "method": method.state_dict(),
-        # The same tensors by network, for whoever wants one network only; torch stores shared tensors once.
+        # The same tensors again, network by network, for programs that load one network; torch stores them once.
         "networks": {name: network.state_dict() for name, network in method.networks.items()},
         "optimizer": None if optimizer is None else optimizer.state_dict(),
     }
@@ -71,7 +72,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no such checkpoint: {path}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises whatever a foreign file makes it stumble over
+    except Exception as error:  # on a file of another kind the unpickler raises errors of any type
         raise ValueError(f"cannot read checkpoint {path} ({type(error).__name__})") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(f"{path} is no checkpoint of this program (no format {FORMAT!r})")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ..data import CocoDetection
 from ..detection import DetectionNetwork, build_network
-from .evaluate import CocoMetrics, evaluate
+from .evaluate import CocoMetrics, evaluate, evaluate_networks
 from .methods import build_method, describe, load_network, require_same_categories
 from .predict import find_pictures, predict
 from .schedule import OptimizerConfig
@@ -39,6 +40,30 @@ def run_train(options: argparse.Namespace) -> None:
     description = describe(
         options.method, dict(zip(method.networks, [options.network, *names])), dataset.annotations, resize
     )
+
+    evaluator = None
+    if val is not None:
+        evaluator = partial(
+            evaluate_networks, dataset=val, batch=options.batch, device=options.device, workers=options.workers
+        )
+    result = train(
+        method,
+        dataset,
+        train_config(options),
+        device=options.device,
+        evaluator=evaluator,
+        output=options.output,
+        resume=options.resume,
+        description=description,
+        name=options.method,
+    )
+    for name, metrics in result.metrics.items():
+        print(f"{name}: {_in_words(metrics)}")
+    print(f"wrote {options.output / 'last.pt'} and {options.output / 'log.jsonl'}")
+
+
+def train_config(options: argparse.Namespace) -> TrainConfig:
+    """The options of ``colad train`` that the training loop takes."""
     optimizer = OptimizerConfig(
         options.optimizer,
         options.lr,
@@ -47,7 +72,7 @@ def run_train(options: argparse.Namespace) -> None:
         warmup=options.warmup,
         clip_grad=options.clip_grad,
     )
-    config = TrainConfig(
+    return TrainConfig(
         options.iterations,
         options.batch,
         optimizer,
@@ -59,30 +84,9 @@ def run_train(options: argparse.Namespace) -> None:
         checkpoint_interval=options.checkpoint_interval,
     )
 
-    def evaluator(trained):
-        return {
-            name: evaluate(each, val, batch=options.batch, device=options.device, workers=options.workers)
-            for name, each in trained.networks.items()
-        }
-
-    result = train(
-        method,
-        dataset,
-        config,
-        device=options.device,
-        evaluator=evaluator if val is not None else None,
-        output=options.output,
-        resume=options.resume,
-        description=description,
-        name=options.method,
-    )
-    for name, metrics in result.metrics.items():
-        print(f"{name}: {_in_words(metrics)}")
-    print(f"wrote {options.output / 'last.pt'} and {options.output / 'log.jsonl'}")
-
 
 def _second_network(options: argparse.Namespace, dataset: CocoDetection) -> tuple[DetectionNetwork | None, list[str]]:
-    """The teacher or CoLAD's second network, and the names of the networks that learn beside the first."""
+    """The teacher or CoLAD's second network; and in a list, if it learns, its name for ``build_network``."""
     if options.method in ("lad", "solad"):
         if options.teacher_checkpoint is None:
             raise ValueError(f"--method {options.method} needs --teacher-checkpoint")
@@ -112,7 +116,7 @@ def _new_network(name: str, num_classes: int, weights: Path | None) -> Detection
     try:
         return build_network(name, num_classes, torch.load(weights, map_location="cpu", weights_only=True))
     except RuntimeError as error:
-        reasons = " ".join(str(error).split())  # torch lists what does not fit on lines of their own
+        reasons = " ".join(str(error).split())  # torch's message has several lines
         raise ValueError(f"{weights} does not fit the backbone of {name}: {reasons}") from error
 
 

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
 from ..data import Batch, CocoDetection, evaluation_loader
-from ..detection import DetectionNetwork, Detections, PostProcess
+from ..detection import DetectionNetwork, Detections, Method, PostProcess
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def coco_metrics(ground_truth: Mapping[str, Any], results: Sequence[Mapping[str,
         if result["image_id"] not in known:
             raise ValueError(f"a result has image_id {result['image_id']}, which is not among the {len(known)} images")
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        # pycocotools writes into what it is given, wants an area and a crowd flag, and cannot load an empty list of
-        # results: both sides are built here, from copies.
+        # Both sides are built here, from copies: pycocotools changes its input, needs an area and a crowd flag in each
+        # row, and cannot load an empty list of results.
         truth = _index(
             ground_truth, [_completed(row, index) for index, row in enumerate(ground_truth["annotations"], 1)]
         )
@@ -69,11 +69,12 @@ def _completed(row: Mapping[str, Any], index: int) -> dict[str, Any]:
 
 def _index(ground_truth: Mapping[str, Any], annotations: list[dict[str, Any]]) -> COCO:
     coco = COCO()
-    coco.dataset = {
+    dataset: Any = {  # parsed json, which no type checker can check
         "images": ground_truth["images"],
         "categories": ground_truth["categories"],
         "annotations": annotations,
     }
+    coco.dataset = dataset
     coco.createIndex()
     return coco
 
@@ -115,7 +116,7 @@ def detect(
                 batch, network.predict(batch.images, batch.targets.image_sizes, postprocess), category_ids
             )
     finally:
-        for module, training in modes:  # one by one: frozen stages of a training network stay in eval mode
+        for module, training in modes:  # one by one: train() would lose the eval mode of single modules
             module.training = training
     return results
 
@@ -148,3 +149,13 @@ def evaluate(
     )
     results = detect(network, batches, dataset.annotations.category_ids, device=device, postprocess=postprocess)
     return coco_metrics(dataset.annotations.raw, results)
+
+
+def evaluate_networks(
+    method: Method, dataset: CocoDetection, *, batch: int = 16, device: torch.device | str = "cpu", workers: int = 0
+) -> dict[str, CocoMetrics]:
+    """Average precision of each network of a method, by name; see ``evaluate``."""
+    return {
+        name: evaluate(network, dataset, batch=batch, device=device, workers=workers)
+        for name, network in method.networks.items()
+    }

@@ -1,4 +1,4 @@
-"""What a training run tells: lines of json for programs, a progress bar for people."""
+"""The output of a training run: a log in JSON lines for programs, a progress bar for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 
 class JsonlLog:
-    """A file with one json object a line, in the order of the iterations.
+    """A file with one json object on each line, in the order of the iterations.
 
     Args:
         path: the file; None: nothing is written.
@@ -28,7 +28,7 @@ class JsonlLog:
             return
         if resume_at is not None and self.path.exists():
             lines = self.path.read_text().splitlines(keepends=True)
-            # A line without its end was cut off by what stopped the run; it belongs to what is done again.
+            # A line without its end was being written when the run was stopped. Its iteration is done again.
             whole = [json.loads(line) for line in lines if line.endswith("\n")]
             self.records = [record for record in whole if record["iteration"] <= resume_at]
         temporary = self.path.with_name(self.path.name + ".tmp")
@@ -51,9 +51,9 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def progress_bar(name: str, iterations: int, *, start: int = 0, line: int = 0) -> tqdm:
-    """A bar with the time left, which a terminal sees twice a second and a log file every ten seconds.
+    """A bar with the time left. It is drawn twice a second on a terminal, every ten seconds in a log file.
 
-    ``line``: of the terminal, from the top, for bars of several processes.
+    ``line``: the line of the terminal, from the top, for bars of several processes.
     """
     terminal = sys.stderr.isatty()
     interval = 0.5 if terminal else 10.0

@@ -27,8 +27,8 @@ class LossWindow:
     def read(self) -> dict[str, float]:
         """Mean of each part since the last reading; forgets them.
 
-        An indicator that is NaN where nothing defines it (CoLAD on a batch without objects) is left out of its mean:
-        only what adds up to the loss has to be finite.
+        Only the losses have to be finite. The mean of another figure leaves out its values that are not finite: CoLAD's
+        indicator is NaN on a batch without objects.
 
         Raises:
             TrainingDiverged: names the first iteration at which a loss was not finite, and the part.

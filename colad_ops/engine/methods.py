@@ -1,4 +1,4 @@
-"""Methods by name, and networks back from checkpoints."""
+"""Methods by name, and the networks of a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from ..data import Annotations
-from ..detection import LAD, PAA, CoLAD, DetectionNetwork, SoLAD, build_network
+from ..detection import LAD, PAA, CoLAD, DetectionNetwork, Method, SoLAD, build_network
 from .checkpoint import load_checkpoint, network_state
 
 METHOD_NAMES = ("paa", "lad", "solad", "colad")
 
 
-def build_method(name: str, network: DetectionNetwork, other: DetectionNetwork | None = None) -> nn.Module:
+def build_method(name: str, network: DetectionNetwork, other: DetectionNetwork | None = None) -> Method:
     """The method ``name`` with the paper's options.
 
     ``other`` is the teacher of LAD and SoLAD, and CoLAD's second network.
 
     Raises:
-        ValueError: an unknown name, or ``other`` missing or too much.
+        ValueError: an unknown name, ``other`` missing, or ``other`` given with PAA.
     """
     if name not in METHOD_NAMES:
         raise ValueError(f"method should be one of {', '.join(METHOD_NAMES)}, got {name!r}")
@@ -42,9 +40,9 @@ def build_method(name: str, network: DetectionNetwork, other: DetectionNetwork |
 def describe(
     method: str, network_names: Mapping[str, str], annotations: Annotations, resize: tuple[int, int] | None
 ) -> dict[str, Any]:
-    """What a checkpoint says about itself, so that evaluation and prediction need not be told again.
+    """The description in a checkpoint: all that evaluation and prediction need besides the weights.
 
-    ``network_names``: by the name in ``method.networks``, the name for ``build_network``.
+    ``network_names`` maps each name in ``method.networks`` to the name for ``build_network``.
     """
     return {
         "method": method,
@@ -94,6 +92,6 @@ def load_network(path: str | Path, which: str | None = None) -> TrainedNetwork:
 
 
 def require_same_categories(trained: Sequence[int], wanted: Sequence[int], path: str | Path) -> None:
-    """Raises ValueError unless a checkpoint speaks of the categories that a data set has."""
+    """Raises ValueError unless a checkpoint and a data set have the same categories."""
     if tuple(trained) != tuple(wanted):
         raise ValueError(f"{path} was trained on the categories {list(trained)}, the data set has {list(wanted)}")

@@ -1,4 +1,4 @@
-"""Pictures in, pictures with drawn boxes and a json out."""
+"""Detects objects in pictures, draws them, and writes them as json."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#c
 
 
 def find_pictures(paths: Sequence[str | Path]) -> list[Path]:
-    """Files as they are, folders as the pictures directly in them, sorted.
+    """The picture files of ``paths``. A folder stands for the pictures directly in it, sorted by name.
 
     Raises:
         FileNotFoundError: no such file or folder, or a folder without a picture.
-        ValueError: two pictures of one name: their output would be one file.
+        ValueError: two pictures have the same name: their output would be one file.
     """
     found: list[Path] = []
     for path in map(Path, paths):

@@ -24,14 +24,14 @@ class OptimizerConfig:
     """Reached after the warm-up."""
     weight_decay: float = 1e-4
     momentum: float = 0.9
-    """Of SGD."""
+    """Used by SGD only."""
     schedule: str = "step"
     """``"step"``: times ``decay`` at each milestone. ``"cosine"``: down to 0 at the last iteration."""
     milestones: tuple[float, ...] = (8 / 12, 11 / 12)
-    """Of the step schedule, as shares of all iterations; 8 and 11 of 12 epochs is detection's "1x"."""
+    """Of the step schedule, as shares of all iterations; 8 and 11 of 12 epochs are detection's "1x"."""
     decay: float = 0.1
     warmup: int = 500
-    """Iterations of linear warm-up; it ends early where a run is shorter than ten warm-ups."""
+    """Iterations of linear warm-up; at most a tenth of all iterations."""
     clip_grad: float | None = None
     """Largest norm of all gradients together; None: not clipped."""
 
@@ -58,7 +58,7 @@ def learning_rate(config: OptimizerConfig, iteration: int, iterations: int) -> f
 
 
 def build_optimizer(parameters: Iterable[torch.nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimiser over those ``parameters`` that want a gradient.
+    """The optimiser of those ``parameters`` that require a gradient.
 
     Raises:
         ValueError: none of them does.

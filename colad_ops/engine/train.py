@@ -1,4 +1,4 @@
-"""The training loop: any method with ``loss(images, targets)`` and ``networks``, any data set of the loader."""
+"""The training loop: it trains any ``Method`` on any ``CocoDetection``."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ import torch
 from torch import nn
 
 from ..data import CocoDetection, training_loader
+from ..detection import Method, Targets
 from .checkpoint import load_checkpoint, save_checkpoint
 from .evaluate import CocoMetrics
 from .log import JsonlLog, progress_bar
 from .loss_window import LossWindow
 from .schedule import OptimizerConfig, build_optimizer, learning_rate
 
-Evaluator = Callable[[nn.Module], Mapping[str, CocoMetrics]]
+Evaluator = Callable[[Method], Mapping[str, CocoMetrics]]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long, on what, and how often to look. Raises ValueError, naming the field and the value got."""
+    """Length, batches and intervals of a training. Raises ValueError, naming the field and the value got."""
 
-    iterations: int
+    iterations: int = 90000
+    """Steps. With 16 pictures a step, 90,000 are about 12 epochs of COCO, detection's "1x"."""
     batch: int = 16
+    """Pictures a step."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     flip: float = 0.5
     """Probability of mirroring a picture."""
     seed: int = 0
-    """Of the order of the pictures and of the mirroring."""
+    """Decides the order of the pictures and which are mirrored."""
     workers: int = 0
     divisor: int = 32
     """Padded sides are a multiple of this many pixels."""
@@ -66,7 +69,7 @@ class TrainResult:
 
 
 def train(
-    method: nn.Module,
+    method: Method,
     dataset: CocoDetection,
     config: TrainConfig,
     *,
@@ -81,15 +84,15 @@ def train(
     """Train ``method`` on ``dataset``.
 
     Args:
-        method: PAA, LAD, SoLAD, CoLAD; moved to ``device``.
-        dataset: what to learn from.
+        method: what to train; moved to ``device``, in training mode.
+        dataset: the training set.
         config: see ``TrainConfig``.
-        evaluator: called with the method; gives the metrics of each of its networks.
+        evaluator: called with the method; returns the metrics of each of its networks.
         output: folder for ``log.jsonl`` and ``last.pt``; None: nothing is written.
-        resume: go on from ``output/last.pt``; the result equals that of a run that was never interrupted.
-        description: goes into the checkpoint as it is.
-        name: shown at the progress bar.
-        line: where the bar is, see ``progress_bar``.
+        resume: continue from ``output/last.pt``; the result equals that of a run that was never interrupted.
+        description: written to the checkpoint as it is.
+        name: shown beside the progress bar.
+        line: of the progress bar, see ``progress_bar``.
 
     Raises:
         TrainingDiverged: a loss is NaN or infinite; names the first iteration and part. No checkpoint is written
@@ -98,7 +101,8 @@ def train(
             that is already past the last iteration.
     """
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    method.to(device=device, memory_format=layout).train()
+    # torch documents memory_format as an argument of ``to``; its type annotations leave it out.
+    method.to(device=device, memory_format=layout).train()  # type: ignore[call-overload]
     optimizer = build_optimizer(method.parameters(), config.optimizer)
     output = None if output is None else Path(output)
     start = _resume(output, method, optimizer, config, dict(description or {})) if resume else 0
@@ -116,7 +120,9 @@ def train(
         workers=config.workers,
         pin_memory=torch.device(device).type == "cuda",
     )
-    window, metrics, aside, began = LossWindow(), {}, 0.0, time.perf_counter()
+    window = LossWindow()
+    metrics: dict[str, CocoMetrics] = {}
+    paused, began = 0.0, time.perf_counter()  # paused: seconds spent in evaluations
     with progress_bar(name, config.iterations, start=start, line=line) as bar:
         for done, batch in enumerate(loader, start + 1):  # ``done``: iterations finished when this one is
             lr = learning_rate(config.optimizer, done - 1, config.iterations)
@@ -126,28 +132,37 @@ def train(
             )
             bar.update()
             last = done == config.iterations
-            evaluates = evaluator is not None and (last or _due(done, config.eval_interval))
-            saves = output is not None and (last or _due(done, config.checkpoint_interval))
-            if last or evaluates or saves or _due(done, config.log_interval):
+            evaluate_now = evaluator if last or _due(done, config.eval_interval) else None
+            save_now = output if last or _due(done, config.checkpoint_interval) else None
+            if last or evaluate_now is not None or save_now is not None or _due(done, config.log_interval):
                 means = window.read()  # before anything is written: raises when a loss is not finite
-                log.write(kind="train", iteration=done, lr=lr, seconds=time.perf_counter() - began - aside, **means)
+                log.write(kind="train", iteration=done, lr=lr, seconds=time.perf_counter() - began - paused, **means)
                 bar.set_postfix_str(_postfix(means, metrics), refresh=False)
-            if evaluates:
-                paused = time.perf_counter()
-                metrics = dict(evaluator(method))
-                aside += time.perf_counter() - paused
+            if evaluate_now is not None:
+                pause = time.perf_counter()
+                metrics = dict(evaluate_now(method))
+                paused += time.perf_counter() - pause
                 for network, scores in metrics.items():
                     log.write(kind="eval", iteration=done, network=network, **scores.as_dict())
                 bar.set_postfix_str(_postfix(means, metrics))
-            if saves:
+            if save_now is not None:
                 save_checkpoint(
-                    output / "last.pt", method, iteration=done, description=dict(description or {}), optimizer=optimizer
+                    save_now / "last.pt",
+                    method,
+                    iteration=done,
+                    description=dict(description or {}),
+                    optimizer=optimizer,
                 )
-    return TrainResult(metrics, log.records, time.perf_counter() - began - aside)
+    return TrainResult(metrics, log.records, time.perf_counter() - began - paused)
 
 
 def _step(
-    method: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, targets, lr: float, config: TrainConfig
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    targets: Targets,
+    lr: float,
+    config: TrainConfig,
 ) -> dict[str, torch.Tensor]:
     """One update. Returns the loss and its parts, detached, on the device; nothing here waits for the device."""
     for group in optimizer.param_groups:
@@ -168,7 +183,7 @@ def _due(done: int, interval: int) -> bool:
 
 def _resume(
     output: Path | None,
-    method: nn.Module,
+    method: Method,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     description: dict[str, Any],
