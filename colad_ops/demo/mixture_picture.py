@@ -12,7 +12,7 @@ import torch
 from .. import Assignment, gmm_em, match_anchors
 from ..data import Batch
 from ..detection import PAA
-from ..ops.assign import cheapest_of_levels
+from ..ops.split_candidates import cheapest_of_levels
 from .style import new_figure, save_figure
 
 COMPONENT_COLOURS = ("#009e73", "#d55e00")
