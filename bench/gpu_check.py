@@ -93,8 +93,8 @@ def test_files() -> list[str]:
     """Files with tests for a GPU: the operators' contracts, and those that ask for the fixture."""
     folder = ROOT / "python_tests"
     asks = re.compile(r"def test_\w+\([^)]*\bcuda\b")
-    files = sorted(folder.glob("test_*.py"))
-    return [str(p.relative_to(ROOT)) for p in files if p.name.startswith("test_op_") or asks.search(p.read_text())]
+    files = sorted(folder.rglob("test_*.py"))
+    return [str(p.relative_to(ROOT)) for p in files if p.parent.name == "ops" or asks.search(p.read_text())]
 
 
 def importable(steps: Steps, files: list[str]) -> list[str]:

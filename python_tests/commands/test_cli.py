@@ -6,11 +6,11 @@ import sys
 
 import pytest
 import torch
-from coco_files import squares, write_coco
 from PIL import Image
 
 from colad_ops.cli import main
 from colad_ops.engine import load_checkpoint
+from python_tests.support.coco_files import squares, write_coco
 
 RECIPE = [
     "--iterations",

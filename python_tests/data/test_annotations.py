@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from coco_files import box_of, write_coco
 
 from colad_ops.data import read_annotations
+from python_tests.support.coco_files import box_of, write_coco
 
 
 def test_categories_become_class_indices_in_the_order_of_their_ids(tmp_path):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from coco_files import box_of, write_coco
 from PIL import Image
 
 from colad_ops.data import IMAGENET_MEAN, IMAGENET_STD, CocoDetection, Pick, denormalise, normalise
+from python_tests.support.coco_files import box_of, write_coco
 
 
 def make(folder, sizes=((40, 30),), annotations=(), **options):

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from coco_files import box_of, write_coco
 
 from colad_ops.data import CocoDetection, Collate, TrainingPicks, evaluation_loader, training_loader
+from python_tests.support.coco_files import box_of, write_coco
 
 
 @pytest.fixture

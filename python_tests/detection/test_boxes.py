@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 
-import golden
 import pytest
 import torch
 
 from colad_ops.detection import AnchorGrid, DeltaCoder
+from python_tests.golden import golden_sets
 
 
-@pytest.mark.parametrize("name", golden.cases("paa_assign"))
+@pytest.mark.parametrize("name", golden_sets.cases("paa_assign"))
 def test_anchors_and_validity_are_the_references(name: str) -> None:
-    arrays = golden.load(name)
+    arrays = golden_sets.load(name)
     grid = AnchorGrid(tuple(int(stride) for stride in arrays["strides"]))
     height, width = (int(side) for side in arrays["batch_hw"])
     sizes = grid.feature_sizes(height, width)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detection_cases import pictures, targets_of, tiny_network, two_images
 
 from colad_ops import AssignConfig, paa_assign
 from colad_ops.detection import PAA, CoLAD
+from python_tests.support.detection_cases import pictures, targets_of, tiny_network, two_images
 
 SEEDS = [(0, 1), (1, 0), (2, 3), (4, 1, 0)]
 

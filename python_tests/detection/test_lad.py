@@ -6,10 +6,10 @@ import copy
 
 import pytest
 import torch
-from detection_cases import pictures, targets_of, tiny_network, two_images
 
 from colad_ops import AssignConfig, paa_assign
 from colad_ops.detection import LAD, PAA, PAALoss, SoLAD
+from python_tests.support.detection_cases import pictures, targets_of, tiny_network, two_images
 
 METHODS = [LAD, SoLAD]
 

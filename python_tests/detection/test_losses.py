@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import golden
 import pytest
 import torch
-from detection_cases import golden_predictions, pictures, targets_of, tiny_network, two_images
 
 from colad_ops import AssignConfig, box_iou
 from colad_ops.detection import PAA, PAALoss, Targets
 from colad_ops.detection.paa import assign_labels
+from python_tests.golden import golden_sets
+from python_tests.support.detection_cases import golden_predictions, pictures, targets_of, tiny_network, two_images
 
 # No object of these is so near a tie that rounding changes its positives.
 STABLE = {"large_c80", "medium_confident", "medium_random", "small_basic", "small_crowd", "small_nogt"}
-STABLE_SETS = [name for name in golden.cases("paa_assign") if Path(name).stem in STABLE]
+STABLE_SETS = [name for name in golden_sets.cases("paa_assign") if Path(name).stem in STABLE]
 
 
 @dataclass
@@ -36,7 +36,7 @@ class GivenAssignment:
 @pytest.mark.parametrize("name", STABLE_SETS)
 def test_losses_from_predictions_to_the_end(name: str) -> None:
     """Our own assignment with mmdetection's preset, then the losses."""
-    arrays = golden.load(name)
+    arrays = golden_sets.load(name)
     assert (arrays["giou_gt_flip_eps"] > 1e-4).all()
     predictions = golden_predictions(arrays)
     targets = Targets(

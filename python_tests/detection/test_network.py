@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detection_cases import CLASSES, pictures, targets_of, tiny_network
 
 from colad_ops.detection import FPN, AnchorGrid, PAAHead, Targets, build_network
+from python_tests.support.detection_cases import CLASSES, pictures, targets_of, tiny_network
 
 
 @pytest.mark.parametrize("height, width", [(64, 96), (75, 101)])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detection_cases import CLASSES, pictures, targets_of, tiny_network, two_images
 
 from colad_ops import AssignConfig, paa_assign
 from colad_ops.detection import LAD, PAA, CoLAD, Targets
+from python_tests.support.detection_cases import CLASSES, pictures, targets_of, tiny_network, two_images
 
 
 def test_it_learns_from_its_own_predictions() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from detection_cases import pictures, tiny_network
 
 from colad_ops.detection import PostProcess
+from python_tests.support.detection_cases import pictures, tiny_network
 
 
 def test_boxes_stay_in_the_image_and_scores_above_the_threshold() -> None:

@@ -7,10 +7,10 @@ import socket
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
-from detection_cases import pictures, targets_of, tiny_network, two_images
 
 from colad_ops.detection import LAD, PAA, CoLAD, SoLAD, Targets
 from colad_ops.detection.ranks import mean_over_ranks
+from python_tests.support.detection_cases import pictures, targets_of, tiny_network, two_images
 
 METHODS = {
     "paa": lambda: PAA(tiny_network(0, norm_eval=True)),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from detection_cases import pictures, targets_of, tiny_network, two_images
 
 from colad_ops import box_iou
 from colad_ops.detection import SoftLabelLoss
 from colad_ops.detection.soft_label import nearest_iou
+from python_tests.support.detection_cases import pictures, targets_of, tiny_network, two_images
 
 
 def test_nearest_iou_is_the_images_own_best() -> None:

@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from detection_cases import tiny_network
 
 from colad_ops.detection import LAD, PAA, CoLAD
 from colad_ops.engine import load_checkpoint, network_state, save_checkpoint
+from python_tests.support.detection_cases import tiny_network
 
 
 def same(state, other):

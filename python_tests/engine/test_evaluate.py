@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from coco_files import box_of, squares_dataset, write_coco
-from detection_cases import tiny_network
 
 from colad_ops.data import CocoDetection, Collate
 from colad_ops.detection import Detections
 from colad_ops.engine import coco_metrics, coco_results, detect, evaluate
+from python_tests.support.coco_files import box_of, squares_dataset, write_coco
+from python_tests.support.detection_cases import tiny_network
 
 # Small, medium and large objects (areas below 32^2, up to 96^2, above).
 ANNOTATIONS = [box_of(1, 1, (5, 5, 20, 20), 3), box_of(2, 1, (30, 30, 50, 60), 7), box_of(3, 2, (10, 10, 150, 150), 3)]

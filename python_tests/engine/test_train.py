@@ -4,8 +4,6 @@ import json
 
 import pytest
 import torch
-from coco_files import box_of, squares_dataset, write_coco
-from detection_cases import tiny_network
 
 from colad_ops.data import CocoDetection
 from colad_ops.detection import LAD, PAA, CoLAD
@@ -18,6 +16,8 @@ from colad_ops.engine import (
     load_checkpoint,
     train,
 )
+from python_tests.support.coco_files import box_of, squares_dataset, write_coco
+from python_tests.support.detection_cases import tiny_network
 
 ADAMW = OptimizerConfig("adamw", lr=3e-3, schedule="cosine", warmup=5, clip_grad=10.0)
 

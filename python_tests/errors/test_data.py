@@ -6,9 +6,6 @@ import math
 
 import pytest
 import torch
-from bad_input import BOXES, VALID, call
-from op_contract import assert_same
-from scenes import make_scene
 
 from colad_ops import (
     aligned_box_iou,
@@ -28,6 +25,9 @@ from colad_ops import (
 from colad_ops.ops.colad_assign import GRANULARITIES
 from colad_ops.ops.iou import MODES
 from colad_ops.ops.match_anchors import match_anchors_reference
+from python_tests.errors.valid_calls import BOXES, VALID, call
+from python_tests.support.op_contract import assert_same
+from python_tests.support.scenes import make_scene
 
 FAR = torch.tensor([900.0, 900, 950, 950])
 INVERTED, POINT, LINE = (torch.tensor(x) for x in ([10.0, 10, 0, 0], [5.0, 5, 5, 5], [0.0, 5, 10, 5]))

@@ -1,16 +1,16 @@
 """Bad input that is not one operator's: tensors on two devices, ragged lists, configurations. One operator's rows are
-in test_bad_input_boxes.py, _assign.py and _losses.py, what only the data can tell in test_bad_data.py."""
+in test_input_boxes.py, _assign.py and _losses.py, what only the data can tell in test_data.py."""
 
 import math
 from dataclasses import fields
 
 import pytest
 import torch
-from bad_input import BOXES, LABELS, SCALAR, VALID, assert_raises
 from torch import Tensor
 from torch.utils._pytree import tree_flatten_with_path, tree_map_with_path
 
 from colad_ops import AssignConfig, ragged
+from python_tests.errors.valid_calls import BOXES, LABELS, SCALAR, VALID, assert_raises
 
 
 def one_tensor_elsewhere():

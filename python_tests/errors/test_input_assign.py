@@ -7,7 +7,9 @@ import math
 
 import pytest
 import torch
-from bad_input import (
+
+from colad_ops import AssignConfig, assign_cost, colad_assign, cost_statistics, gmm_em, paa_assign, split_candidates
+from python_tests.errors.valid_calls import (
     BOXES,
     FLOATS,
     LABELS,
@@ -22,8 +24,6 @@ from bad_input import (
     integers,
     rows,
 )
-
-from colad_ops import AssignConfig, assign_cost, colad_assign, cost_statistics, gmm_em, paa_assign, split_candidates
 
 L, X = LOGITS[None], BOXES[None]
 

@@ -7,7 +7,9 @@ import math
 
 import pytest
 import torch
-from bad_input import (
+
+from colad_ops import aligned_box_iou, batched_nms, box_iou, match_anchors, score_voting
+from python_tests.errors.valid_calls import (
     BOXES,
     FLOATS,
     LABELS,
@@ -21,8 +23,6 @@ from bad_input import (
     integers,
     rows,
 )
-
-from colad_ops import aligned_box_iou, batched_nms, box_iou, match_anchors, score_voting
 
 NO_CROWD = {"ignore_boxes": None, "ignore_offsets": None}
 OFFSETS_FORM = "image_offsets should have shape (segments + 1,) and dtype int64, got"

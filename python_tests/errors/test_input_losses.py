@@ -7,9 +7,9 @@ import math
 
 import pytest
 import torch
-from bad_input import FLOATS, LABELS, LEAST, LOGITS, SCALAR, assert_error_is, integers, rows
 
 from colad_ops import focal_kl_loss, sigmoid_focal_loss
+from python_tests.errors.valid_calls import FLOATS, LABELS, LEAST, LOGITS, SCALAR, assert_error_is, integers, rows
 
 LOSSES = [
     ("gamma", {"gamma": -1}, "gamma should be >= 0, got -1"),

@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from bad_input import BOXES, LABELS, LEAST, LOGITS, MOST, SCORES, VALID, call
-from op_contract import assert_same, tensors_of
 
 from colad_ops import (
     AssignConfig,
@@ -22,6 +20,8 @@ from colad_ops import (
     sigmoid_focal_loss,
     split_candidates,
 )
+from python_tests.errors.valid_calls import BOXES, LABELS, LEAST, LOGITS, MOST, SCORES, VALID, call
+from python_tests.support.op_contract import assert_same, tensors_of
 
 L, X = LOGITS[None], BOXES[None]
 ONE_CLASS = torch.zeros(3, dtype=torch.int64)

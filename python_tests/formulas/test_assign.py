@@ -8,9 +8,11 @@ import itertools
 import mpmath
 import numpy as np
 import pytest
-from formulas import PRECISIONS, compiled, of
-from test_formulas_focal import exact_focal
-from test_formulas_iou import MODES, box_iou, exact, overlapping_boxes, random_boxes, rationals
+
+from python_tests.formulas import PRECISIONS, compiled, of
+from python_tests.formulas.iou import box_iou
+from python_tests.support.exact_iou import MODES, exact, overlapping_boxes, random_boxes, rationals
+from python_tests.support.exact_losses import exact_focal
 
 MODES_OF_SPLIT = ("peak", "posterior", "band")
 BACKGROUND, POSITIVE, IGNORED = range(3)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import mpmath
 import numpy as np
 import pytest
-from formulas import PRECISIONS, of
+
+from python_tests.formulas import PRECISIONS, of
 
 ULP = 2.0  # stated in elementary.h
 COUNT = {np.float32: 400_000, np.float64: 3_000}  # float64 is compared with mpmath, one value after the other

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from golden_assign import GoldenCase, Outcome
-from golden_table import Recording
 from torch import Tensor
 
 from colad_ops import AssignConfig, Assignment, box_iou, cost_statistics, gmm_em, match_anchors
 from colad_ops.ops.split_candidates import cheapest_of_levels
+from python_tests.golden.golden_case import GoldenCase, Outcome
+from python_tests.golden.golden_table import Recording
 
 ILL = "of objects that noise of {:g} changes"
 

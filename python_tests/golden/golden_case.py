@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-import golden
 import numpy as np
 import torch
 from torch import Tensor
 
 from colad_ops import Assignment
+from python_tests.golden import golden_sets
 
 INPUTS = (
     ("strides", "feat_hw", "level_sizes", "num_classes", "topk", "covariance_type", "mode", "batch_hw", "pad_shape")
@@ -38,7 +38,7 @@ class GoldenCase:
     """A file of either set: ``case["key"]`` is a recorded array, attributes are what the operators take."""
 
     def __init__(self, name: str) -> None:
-        self.arrays = golden.load(name)
+        self.arrays = golden_sets.load(name)
         self.gt_boxes = torch.from_numpy(self["gt_boxes"])
         self.gt_labels = torch.from_numpy(self["gt_labels"]).long()
         self.gt_offsets = torch.from_numpy(self["gt_offsets"]).long()

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-HERE = Path(__file__).resolve().parent
-WHOLE = HERE.parents[1] / "shared" / "golden" / "public"
-SHIPPED = HERE / "golden"
+SHIPPED = Path(__file__).resolve().parent
+WHOLE = SHIPPED.parents[2] / "shared" / "golden" / "public"
 
 
 def folder(kind: str) -> Path:

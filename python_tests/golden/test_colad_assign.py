@@ -12,14 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from functools import lru_cache
 
-import golden
 import numpy as np
 import pytest
 import torch
-from detection_cases import golden_predictions
-from golden_assign import GoldenCase, Outcome, decode
-from golden_compare import compare_labels, compare_matching, compare_mixtures
-from golden_table import Recording
 from torch import Tensor
 
 from colad_ops import (
@@ -34,8 +29,13 @@ from colad_ops import (
 )
 from colad_ops.detection import PAALoss
 from colad_ops.ops.colad_assign import _teacher_of_levels
+from python_tests.golden import golden_sets
+from python_tests.golden.comparisons import compare_labels, compare_matching, compare_mixtures
+from python_tests.golden.golden_case import GoldenCase, Outcome, decode
+from python_tests.golden.golden_table import Recording
+from python_tests.support.detection_cases import golden_predictions
 
-NAMES = golden.cases("colad_assign")
+NAMES = golden_sets.cases("colad_assign")
 NETWORKS = ("s", "t")  # student, teacher
 
 load = lru_cache(maxsize=4)(GoldenCase)
@@ -196,5 +196,5 @@ def test_how_many_ill_conditioned_objects_differ() -> None:
         if has_predictions(case):
             from_predictions.update(outcome.differing(assign(case).matched.numpy()).values())
     assert from_costs["unexplained"] == from_predictions["unexplained"] == 0
-    if golden.is_whole():
+    if golden_sets.is_whole():
         assert (objects, from_costs) == (345, {"as the float64 run": 6})

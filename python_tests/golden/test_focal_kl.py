@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import golden
 import numpy as np
 import pytest
 import torch
-from golden_table import Recording
 
 from colad_ops import focal_kl_loss
+from python_tests.golden import golden_sets
+from python_tests.golden.golden_table import Recording
 
 SET = "focal_kl/focal_kl.npz"
 GAMMAS = pytest.mark.parametrize(("suffix", "gamma"), [(0, 2.0), (1, 0.5), (2, 1.0)])
@@ -27,7 +27,7 @@ def loss_and_gradient(
 
 @GAMMAS
 def test_every_array(suffix: int, gamma: float) -> None:
-    arrays = golden.load(SET)
+    arrays = golden_sets.load(SET)
     assert arrays["gammas"][suffix] == gamma
     keys = [key for key in arrays if key.endswith(f"_{suffix}")]
     record = Recording("focal_kl", f"gamma={gamma:g}", SET, {key: arrays[key] for key in keys})
@@ -69,7 +69,7 @@ def compare_reductions(record: Recording, arrays: dict[str, np.ndarray], suffix:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 def test_arrays_without_gamma(dtype: torch.dtype, tolerance: float) -> None:
     """The divergence itself is the loss of gamma 0."""
-    arrays = golden.load(SET)
+    arrays = golden_sets.load(SET)
     keys = [key for key in arrays if not key.endswith(("_0", "_1", "_2"))]
     record = Recording("focal_kl", "gamma=0", SET, {key: arrays[key] for key in keys})
     record.leave(

@@ -10,13 +10,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-import golden
 import numpy as np
 import pytest
 import torch
-from golden_table import Recording
 
 from colad_ops import GaussianMixture2, gmm_em
+from python_tests.golden import golden_sets
+from python_tests.golden.golden_table import Recording
 
 SET = "gmm2/gmm2.npz"
 COVARIANCES = pytest.mark.parametrize("covariance", ["diag", "spherical", "tied", "full"])
@@ -24,7 +24,7 @@ COVARIANCES = pytest.mark.parametrize("covariance", ["diag", "spherical", "tied"
 
 @functools.lru_cache
 def arrays() -> dict[str, np.ndarray]:
-    return golden.load(SET)
+    return golden_sets.load(SET)
 
 
 @functools.lru_cache

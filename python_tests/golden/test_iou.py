@@ -7,13 +7,13 @@ IoU at 1e-6, below which it has no gradient.
 
 from __future__ import annotations
 
-import golden
 import numpy as np
 import pytest
 import torch
-from golden_table import Recording
 
 from colad_ops import aligned_box_iou, box_iou
+from python_tests.golden import golden_sets
+from python_tests.golden.golden_table import Recording
 
 SET = "iou/iou.npz"
 DTYPES = pytest.mark.parametrize("dtype", ["f32", "f64"])
@@ -50,7 +50,7 @@ def loss_and_gradient(
 
 
 def test_every_array() -> None:
-    arrays = golden.load(SET)
+    arrays = golden_sets.load(SET)
     record = Recording("iou", "-", SET, arrays)
     record.leave("al_boxes1", "al_boxes2", "al_family", "family_names", "pw_boxes1", "pw_boxes2", "eps")
     # Computed in float16 there, with areas that overflow; ours computes in float32 and rounds once.
@@ -79,7 +79,7 @@ def test_every_array() -> None:
 @DTYPES
 def test_inverted_boxes_overlap_nothing(dtype: str) -> None:
     """Where the reference agrees on them: no overlap, no IoU."""
-    arrays = golden.load(SET)
+    arrays = golden_sets.load(SET)
     inverted = arrays["family_names"][arrays["al_family"]] == "inverted"
     found = aligned_box_iou(*tensors(arrays, "al", dtype)).numpy()
     np.testing.assert_array_equal(found[inverted], arrays[f"al_iou_{dtype}"][inverted])
@@ -88,5 +88,5 @@ def test_inverted_boxes_overlap_nothing(dtype: str) -> None:
 @DTYPES
 @LOSSES
 def test_gradients_are_finite_for_every_pair(dtype: str, mode: str, loss_weight: float) -> None:
-    _, gradient = loss_and_gradient(golden.load(SET), dtype, mode, loss_weight)
+    _, gradient = loss_and_gradient(golden_sets.load(SET), dtype, mode, loss_weight)
     assert np.isfinite(gradient).all()

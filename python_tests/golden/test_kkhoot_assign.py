@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import golden
 import numpy as np
 import pytest
 import torch
-from golden_assign import GoldenCase, Outcome, decode
-from golden_compare import compare_labels
-from golden_table import Recording
 from torch import Tensor
 
 from colad_ops import AssignConfig, assign_cost, match_anchors, paa_assign, sigmoid_focal_loss, split_candidates
+from python_tests.golden import golden_sets
+from python_tests.golden.comparisons import compare_labels
+from python_tests.golden.golden_case import GoldenCase, Outcome, decode
+from python_tests.golden.golden_table import Recording
 
-NAMES = golden.cases("kkhoot_assign")
+NAMES = golden_sets.cases("kkhoot_assign")
 CONFIG = AssignConfig.kkhoot()
 HALF_A_PIXEL = np.array([0.5, 0.5, -0.5, -0.5])
 

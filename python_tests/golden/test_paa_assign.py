@@ -7,20 +7,20 @@ import dataclasses
 from collections import Counter
 from functools import lru_cache
 
-import golden
 import numpy as np
 import pytest
 import torch
-from detection_cases import golden_predictions
-from golden_assign import GoldenCase, Outcome, decode
-from golden_compare import compare_labels, compare_matching, compare_mixtures
-from golden_table import TABLE, Line, Recording
 from torch import Tensor
 
 from colad_ops import AssignConfig, Assignment, aligned_box_iou, assign_cost, paa_assign, split_candidates
 from colad_ops.detection import PAALoss
+from python_tests.golden import golden_sets
+from python_tests.golden.comparisons import compare_labels, compare_matching, compare_mixtures
+from python_tests.golden.golden_case import GoldenCase, Outcome, decode
+from python_tests.golden.golden_table import TABLE, Line, Recording
+from python_tests.support.detection_cases import golden_predictions
 
-NAMES = golden.cases("paa_assign")
+NAMES = golden_sets.cases("paa_assign")
 CASES = pytest.mark.parametrize("name", NAMES)
 BOX_COSTS = {"giou": 1.3, "iou": 1.0}  # the two losses of the recordings and their weights
 
@@ -131,7 +131,7 @@ def test_how_many_ill_conditioned_objects_differ() -> None:
             objects, ill = objects + case.objects, ill + (outcome.flip_eps <= 1e-4).sum()
             from_costs.update(outcome.differing(split(case, variant, config).matched.numpy()).values())
             from_predictions.update(outcome.differing(assign(case, config).matched.numpy()).values())
-    if golden.is_whole():
+    if golden_sets.is_whole():
         assert objects == 670
         assert from_costs == {"as the float64 run": 9, "equal likelihoods": 6}
     assert from_predictions["unexplained"] <= 0.01 * ill
@@ -164,6 +164,6 @@ def test_what_the_default_changes() -> None:
         default = dataclasses.replace(AssignConfig(), covariance=config.covariance, topk=config.topk)
         assert dataclasses.replace(config, ignore_iof=default.ignore_iof) == default
         assert assign(case, default).matched.equal(labels)
-    if golden.is_whole():
+    if golden_sets.is_whole():
         assert line.different["single candidate"] == 3  # as the README counts
         assert all(line.different[wart] > 0 for wart in MENDED if wart != "no component-0 candidate")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import golden
 import numpy as np
 import pytest
 import torch
-from detection_cases import golden_predictions
-from golden_table import Recording
 
 from colad_ops import batched_nms
 from colad_ops.detection import PostProcess
+from python_tests.golden import golden_sets
+from python_tests.golden.golden_table import Recording
+from python_tests.support.detection_cases import golden_predictions
 
 INPUTS = ("strides", "feat_hw", "level_sizes", "num_classes", "img_shape", "scale_factor_wh", "rescale", "nms_pre")
 INPUTS += ("score_thr", "iou_threshold", "max_per_img", "anchors", "cls_logits", "bbox_deltas", "iou_logits")
@@ -41,9 +41,9 @@ NO_VOTERS = "boxes without a voter, which the reference makes NaN"
 ROUNDED = "boxes of images where rounding in the reference's offset trick, or equal scores, decide"
 
 
-@pytest.mark.parametrize("name", golden.cases("postprocess"))
+@pytest.mark.parametrize("name", golden_sets.cases("postprocess"))
 def test_every_array(name: str) -> None:
-    arrays = golden.load(name)
+    arrays = golden_sets.load(name)
     record = Recording("postprocess", "-", name, arrays)
     record.leave(*INPUTS)
     compare_candidates(record, arrays, topk_order_is_open=name.endswith("nmspre.npz"))

@@ -16,14 +16,14 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from op_contract import RecordOperators, strided, tensors_of
-from property_checks import moved_grad
-from scenes import make_scene, random_boxes
-from test_box_blocks import seeded_boxes, with_edge_cases
 from torch import Tensor
 
 import colad_ops
 from colad_ops import AssignConfig
+from python_tests.support.edge_case_boxes import seeded_boxes, with_edge_cases
+from python_tests.support.op_contract import RecordOperators, strided, tensors_of
+from python_tests.support.property_checks import moved_grad
+from python_tests.support.scenes import make_scene, random_boxes
 
 NAN, INF = float("nan"), float("inf")
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)

@@ -1,32 +1,15 @@
 """Boxes in blocks of 64, skipped where nothing reaches them, against the twins that know no blocks."""
 
-import itertools
-
 import pytest
 import torch
-from scenes import random_boxes
 
 from colad_ops import aligned_box_iou, box_iou, match_anchors
 from colad_ops.ops.iou import MODES, aligned_box_iou_reference, box_iou_reference
 from colad_ops.ops.match_anchors import match_anchors_reference
+from python_tests.support.edge_case_boxes import EDGE_CASES, INF, seeded_boxes, with_edge_cases
+from python_tests.support.scenes import random_boxes
 
-NAN, INF = float("nan"), float("inf")
 COUNTS = (0, 1, 15, 16, 17, 63, 64, 65, 200)  # around a vector and a block
-EDGE_CASES = [
-    (NAN, 0, 10, 10),
-    (0, 0, 10, NAN),
-    (0, 0, INF, 10),
-    (-INF, -INF, INF, INF),
-    (0, 0, INF, 0),
-    (INF, INF, -INF, -INF),
-    (INF, 0, INF, 10),
-    (0, 0, 3e38, 3e38),
-    (20, 20, 20, 20),
-    (0, 0, 0, 30),
-    (30, 30, 10, 10),
-    (-0.0, -0.0, 0.0, 0.0),
-    (1e-30, 0, 2e-30, 1e-30),
-]
 
 
 def row_of_boxes(count, step=8.0, size=8.0):
@@ -35,22 +18,11 @@ def row_of_boxes(count, step=8.0, size=8.0):
     return torch.stack([x, torch.zeros(count), x + size, torch.full((count,), size)], dim=1)
 
 
-def with_edge_cases(boxes, every=7):
-    boxes = boxes.clone()
-    for at, box in zip(range(0, len(boxes), every), itertools.cycle(EDGE_CASES)):
-        boxes[at] = torch.tensor(box)
-    return boxes
-
-
 def assert_same_match(*arguments, **options):
     ours = match_anchors(*arguments, **options)
     reference = match_anchors_reference(*arguments, **options)
     assert torch.equal(ours.matched, reference.matched)
     torch.testing.assert_close(ours.iou, reference.iou)
-
-
-def seeded_boxes(count):
-    return random_boxes(torch.Generator().manual_seed(count), count)
 
 
 @pytest.mark.parametrize("count", COUNTS)

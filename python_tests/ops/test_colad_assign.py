@@ -1,19 +1,10 @@
 import pytest
 import torch
-from scenes import make_scene
 
 from colad_ops import AssignConfig, assign_cost, colad_assign, match_anchors, paa_assign
 from colad_ops.ops.colad_assign import GRANULARITIES
-
-
-def networks(seed=0, objects=(3, 0, 4), count=2):
-    """A scene and the predictions of several networks that know its objects differently well."""
-    scene = make_scene(list(objects), seed=seed)
-    predictions = []
-    for k in range(count):
-        other = make_scene(list(objects), seed=100 * seed + k)
-        predictions.append((other.logits, other.boxes))
-    return scene, predictions
+from python_tests.support.cases.colad_assign import networks
+from python_tests.support.scenes import make_scene
 
 
 def assign(scene, predictions, function=colad_assign, **options):
@@ -73,7 +64,8 @@ def test_image_takes_each_images_network():
 
 
 def test_object_level_follows_the_official_rule():
-    """Level by level: the teacher (second) if its sigma / mu is at least the student's; a single sample by lower mean."""
+    """Level by level: the teacher (second) if its sigma / mu is at least the student's; a single sample by lower
+    mean."""
     scene, predictions = networks(2)
     result = assign(scene, [predictions], granularity="object_level")
     level = torch.repeat_interleave(torch.arange(3), torch.tensor(scene.level_sizes))

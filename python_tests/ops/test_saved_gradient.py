@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from op_contract import RecordOperators, assert_same
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from colad_ops import focal_kl_loss, sigmoid_focal_loss
 from colad_ops.ops.focal_kl import focal_kl_loss_reference
 from colad_ops.ops.focal_loss import sigmoid_focal_loss_reference
+from python_tests.support.op_contract import RecordOperators, assert_same
 
 CLASSES = 5
 

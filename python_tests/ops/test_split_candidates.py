@@ -1,90 +1,16 @@
 import pytest
 import torch
-from op_contract import Case, NoSyncContract
-from scenes import make_scene
-from test_op_assign_cost import channel_first_views
 
-from colad_ops import AssignConfig, cost_statistics, match_anchors, paa_assign, split_candidates
-from colad_ops.ops.paa_assign import paa_assign_reference
+from colad_ops import AssignConfig, cost_statistics, match_anchors, split_candidates
 from colad_ops.ops.split_candidates import split_candidates_reference
-
-SPLITS = ["peak", "posterior", "band"]
-
-
-def scene_case(
-    name,
-    objects=(3, 2, 5),
-    config=AssignConfig(),
-    seed=0,
-    representative=False,
-    as_maps=False,
-    empty_objects=(),
-    **options,
-):
-    scene = make_scene(list(objects), seed=seed)
-    logits, boxes = scene.logits, scene.boxes
-    if as_maps:
-        logits, boxes = channel_first_views(logits, scene.level_sizes), channel_first_views(boxes, scene.level_sizes)
-    for row in empty_objects:
-        scene.gt_boxes[row] = torch.tensor([900.0, 900.0, 950.0, 950.0])
-    return Case(
-        name, logits, boxes, scene.anchors, scene.level_sizes, scene.gt_boxes, scene.gt_labels, scene.gt_offsets, config,
-        representative=representative, **options,
-    )  # fmt: skip
+from python_tests.support.cases.paa_assign import SPLITS
+from python_tests.support.cases.split_candidates import SplitCandidatesCases
+from python_tests.support.op_contract import NoSyncContract
+from python_tests.support.scenes import make_scene
 
 
-class TestPaaAssign(NoSyncContract):
-    operator, reference = staticmethod(paa_assign), staticmethod(paa_assign_reference)
-
-    @classmethod
-    def cases(cls):
-        anchors = len(make_scene([0]).anchors)
-        valid = torch.rand(3, anchors, generator=torch.Generator().manual_seed(3)) < 0.6
-        return [
-            scene_case("default", representative=True),
-            scene_case("maps", as_maps=True, representative=True),
-            scene_case("mmdet", config=AssignConfig.mmdet()),
-            *(scene_case(f"split_{s}", config=AssignConfig(split=s), seed=5) for s in SPLITS),
-            *(scene_case(f"split_{s}_no_prefix", config=AssignConfig(split=s, prefix=False), seed=6) for s in SPLITS),
-            scene_case("tied", config=AssignConfig(covariance="tied")),
-            scene_case("topk_1", config=AssignConfig(topk=1)),
-            scene_case("topk_40", config=AssignConfig(topk=40)),
-            scene_case(
-                "strict_threshold", config=AssignConfig(iou_threshold=0.6, low_quality="none", single_candidate="drop")
-            ),
-            scene_case("objects_that_overlap_nothing", empty_objects=(1, 4)),
-            scene_case("they_claim_everything", empty_objects=(1, 4), config=AssignConfig.mmdet()),
-            scene_case("valid", valid=valid, representative=True),
-            scene_case("some_images_empty", objects=(0, 4, 0)),
-            scene_case("no_objects", objects=(0, 0), representative=True),
-            scene_case("no_images", objects=()),
-        ]
-
-
-def random_costs(name, objects=(2, 0, 1), anchors=(4000, 500, 0), seed=0, config=AssignConfig(), representative=False):
-    """Costs at random: an object has as many candidates as anchors allow."""
-    generator = torch.Generator().manual_seed(seed)
-    offsets = torch.tensor([0, *objects]).cumsum(0)
-    rows = [torch.randint(b, e + 1, (sum(anchors),), generator=generator) for b, e in zip(offsets[:-1], offsets[1:])]
-    matched = torch.stack([torch.where(row < end, row, -1) for row, end in zip(rows, offsets[1:])])
-    cost = (torch.rand(matched.shape, generator=generator) * 3 * 1024).round() / 1024  # with ties
-    count = int(offsets[-1])
-    boxes, labels = torch.zeros(count, 4), torch.zeros(count, dtype=torch.int64)
-    return Case(name, cost, matched, list(anchors), boxes, labels, offsets, config, representative=representative)
-
-
-class TestSplitCandidates(NoSyncContract):
-    operator, reference = staticmethod(split_candidates), staticmethod(split_candidates_reference)
-
-    @classmethod
-    def cases(cls):
-        return [
-            random_costs("many_candidates"),
-            random_costs("many_samples", anchors=(300, 200), config=AssignConfig(topk=100)),
-            random_costs("many_of_both", objects=(1,), anchors=(2500, 60), config=AssignConfig(topk=80)),
-            random_costs("many_levels", anchors=(40,) * 16, config=AssignConfig(topk=3), representative=True),
-            random_costs("few", objects=(1, 3), anchors=(3, 1)),
-        ]
+class TestSplitCandidates(SplitCandidatesCases, NoSyncContract):
+    pass
 
 
 def costs_case(seed=0, objects=(4, 0, 6)):

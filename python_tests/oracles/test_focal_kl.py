@@ -14,10 +14,19 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from test_formulas_focal import APART, DIGITS, EVERY_GAMMA, PROBABILITIES, STEP, ExactFocalKl, exact_focal, underflow
 from torch import Tensor
 
 from colad_ops import focal_kl_loss, sigmoid_focal_loss
+from python_tests.support.exact_losses import (
+    APART,
+    DIGITS,
+    EVERY_GAMMA,
+    PROBABILITIES,
+    STEP,
+    ExactFocalKl,
+    exact_focal,
+    underflow,
+)
 
 SIZES = (1e-6, 0.1, 1, 3, 10, 30, 88, 104, 1000, 1e4)
 LOGITS = (0.0, *SIZES, *(-size for size in SIZES))

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from test_formulas_gmm_em import REG_COVAR, TOL, fit_sklearn
 
 from colad_ops import GaussianMixture2, gmm_em
+from python_tests.support.sklearn_mixture import REG_COVAR, TOL, fit_sklearn
 
 EPS = np.finfo(np.float64).eps
 LOG_2_PI = np.log(8 * np.arctan(np.longdouble(1)))

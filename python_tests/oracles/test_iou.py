@@ -16,11 +16,19 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from test_formulas_iou import EVERY_MODE, ciou_alpha, exact, overlapping_boxes, rationals, real, special_boxes
-from test_formulas_iou import random_boxes as scattered_boxes
 from torch import Tensor
 
 from colad_ops import aligned_box_iou, box_iou
+from python_tests.support.exact_iou import (
+    EVERY_MODE,
+    ciou_alpha,
+    exact,
+    overlapping_boxes,
+    rationals,
+    real,
+    special_boxes,
+)
+from python_tests.support.exact_iou import random_boxes as scattered_boxes
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
 STEP = Fraction(1, 10**12)

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from scenes import Scene, make_scene
-from test_formulas_gmm_em import fit_sklearn, stops_clearly
 
 from colad_ops import AssignConfig, paa_assign
+from python_tests.support.scenes import Scene, make_scene
+from python_tests.support.sklearn_mixture import fit_sklearn, stops_clearly
 
 THRESHOLD, TOPK, ALPHA, GAMMA = 0.1, 9, 0.25, 2.0  # of every code's COCO configuration
 CLASSES = 5

@@ -19,7 +19,7 @@ import torch
 
 import colad_ops
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "COLAD_CPU_CAPABILITY"
 FLAGS = {
     "baseline": set(),
@@ -43,9 +43,7 @@ def run(capability: str | None, *arguments: str) -> subprocess.CompletedProcess:
     """Python with the variable set to that, or not at all; with one thread, since a second waits for a busy machine."""
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE} | {"OMP_NUM_THREADS": "1"}
     environment |= {} if capability is None else {VARIABLE: capability}
-    return subprocess.run(
-        [sys.executable, *arguments], env=environment, cwd=HERE.parent, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True)
 
 
 def printed(result: subprocess.CompletedProcess) -> dict[str, Any]:
@@ -55,9 +53,10 @@ def printed(result: subprocess.CompletedProcess) -> dict[str, Any]:
 
 @lru_cache
 def results(capability: str) -> tuple[dict[str, Any], dict[str, list[torch.Tensor]]]:
-    """What operator_digests.py prints, and what it saves."""
+    """What ``ops/operator_digests.py`` prints, and what it saves."""
     with tempfile.NamedTemporaryFile() as file:
-        return printed(run(capability, str(HERE / "operator_digests.py"), file.name)), torch.load(file.name)
+        printed_digests = printed(run(capability, "-m", "python_tests.ops.operator_digests", file.name))
+        return printed_digests, torch.load(file.name)
 
 
 @pytest.mark.parametrize("unset", [None, ""])
@@ -117,6 +116,6 @@ def test_every_operator_is_among_them():
 @pytest.mark.parametrize("capability", [c for c in HERE_ARE if c != colad_ops.build_info()["cpu_capability"]])
 def test_the_golden_sets_hold(capability):
     """With the others than this process's, which runs them itself."""
-    files = (str(HERE / f"test_golden_{kind}.py") for kind in GOLDEN)
+    files = (f"python_tests/golden/test_{kind}.py" for kind in GOLDEN)
     result = run(capability, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
     assert result.returncode == 0 and re.search(r"\d+ passed", result.stdout), result.stdout

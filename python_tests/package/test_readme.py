@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from scenes import make_scene
 
-README = Path(__file__).parent.parent / "README.md"
+from python_tests.support.scenes import make_scene
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.mark.skipif(not README.is_file(), reason="not run from the source tree")

@@ -10,9 +10,12 @@ import dataclasses
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from op_contract import assert_same
-from property_checks import ROUNDING, assert_fields
-from strategies import (
+from torch import Tensor
+
+from colad_ops import Assignment, CoAssignment, box_iou, split_candidates
+from python_tests.support.op_contract import assert_same
+from python_tests.support.property_checks import ROUNDING, assert_fields
+from python_tests.support.strategies import (
     CLASSES,
     Batch,
     Order,
@@ -22,9 +25,6 @@ from strategies import (
     laws,
     orders,
 )
-from torch import Tensor
-
-from colad_ops import Assignment, CoAssignment, box_iou, split_candidates
 
 
 def overlaps(batch: Batch, image: int) -> Tensor:

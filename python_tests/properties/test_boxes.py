@@ -10,17 +10,17 @@ import math
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from op_contract import assert_same
-from property_checks import HALF_TYPES, SCALES, SHIFTS, moved_grad
-from strategies import batches, boxes_of, configs, generators, laws
 
 from colad_ops import (
     aligned_box_iou,
     assign_cost,
     box_iou,
 )
+from python_tests.properties.options import IOU_MODES
+from python_tests.support.op_contract import assert_same
+from python_tests.support.property_checks import HALF_TYPES, SCALES, SHIFTS, moved_grad
+from python_tests.support.strategies import batches, boxes_of, configs, generators, laws
 
-IOU_MODES = st.sampled_from(["iou", "iof", "giou", "diou", "ciou"])
 COUNTS = st.integers(0, 12)
 
 

@@ -10,17 +10,17 @@ import dataclasses
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from op_contract import assert_same
-from property_checks import ROUNDING, assert_fields
-from scenes import make_scene
-from strategies import (
+
+from colad_ops import colad_assign
+from python_tests.support.op_contract import assert_same
+from python_tests.support.property_checks import ROUNDING, assert_fields
+from python_tests.support.scenes import make_scene
+from python_tests.support.strategies import (
     batches,
     co_options,
     configs,
     laws,
 )
-
-from colad_ops import colad_assign
 
 
 @laws()

@@ -8,13 +8,14 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from op_contract import assert_same
-from strategies import generators, laws
 from torch import Tensor
 
 from colad_ops import (
     gmm_em,
 )
+from python_tests.properties.options import MIXTURES
+from python_tests.support.op_contract import assert_same
+from python_tests.support.strategies import generators, laws
 
 
 @st.composite
@@ -37,16 +38,6 @@ def segments(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
         )
     ends = torch.tensor([0, *map(len, pieces)]).cumsum(0)
     return torch.cat([torch.zeros(0, dtype=torch.float64), *pieces]), ends
-
-
-MIXTURES = st.fixed_dictionaries(
-    {
-        "covariance": st.sampled_from(["full", "tied"]),
-        "max_iter": st.sampled_from([1, 3, 100]),
-        "tol": st.sampled_from([0.0, 1e-3]),
-        "reg_covar": st.sampled_from([1e-6, 1e-2]),
-    }
-)
 
 
 @laws(150)

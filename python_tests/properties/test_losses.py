@@ -8,20 +8,18 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from op_contract import assert_same
-from property_checks import HALF_TYPES, moved_grad
-from strategies import generators, laws
 from torch import Tensor
 
 from colad_ops import (
     focal_kl_loss,
     sigmoid_focal_loss,
 )
+from python_tests.properties.options import LOSSES
+from python_tests.support.op_contract import assert_same
+from python_tests.support.property_checks import HALF_TYPES, moved_grad
+from python_tests.support.strategies import generators, laws
 
 COUNTS = st.integers(0, 12)
-
-
-# IoU
 
 
 @st.composite
@@ -82,21 +80,6 @@ def test_focal_loss_laws(inputs, gamma, alpha):
     without_alpha = sigmoid_focal_loss(student, labels, alpha=-1.0, gamma=gamma, reduction="none")
     counted = labels != -2
     assert_same(divergence[counted], without_alpha[counted], rtol=2e-5, atol=1e-6)
-
-
-def _focal_kl_of_logits(student: Tensor, probs: Tensor, labels: Tensor, **options) -> Tensor:
-    return focal_kl_loss(student, (8 * probs - 4), **options)
-
-
-def _focal_kl_of_probs(student: Tensor, probs: Tensor, labels: Tensor, **options) -> Tensor:
-    return focal_kl_loss(student, probs, teacher_is_logits=False, gamma=1.0, smooth=1e-6, **options)
-
-
-def _focal(student: Tensor, probs: Tensor, labels: Tensor, **options) -> Tensor:
-    return sigmoid_focal_loss(student, labels, **options)
-
-
-LOSSES = st.sampled_from([_focal_kl_of_logits, _focal_kl_of_probs, _focal])
 
 
 @st.composite

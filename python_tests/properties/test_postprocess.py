@@ -8,9 +8,6 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from op_contract import assert_same
-from property_checks import HALF_TYPES, SCALES, SHIFTS
-from strategies import boxes_of, generators, laws
 from torch import Tensor
 
 from colad_ops import (
@@ -18,6 +15,9 @@ from colad_ops import (
     box_iou,
     score_voting,
 )
+from python_tests.support.op_contract import assert_same
+from python_tests.support.property_checks import HALF_TYPES, SCALES, SHIFTS
+from python_tests.support.strategies import boxes_of, generators, laws
 
 COUNTS = st.integers(0, 12)
 

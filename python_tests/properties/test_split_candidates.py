@@ -10,16 +10,16 @@ import dataclasses
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from op_contract import assert_same
-from strategies import (
+
+from colad_ops import AssignConfig, gmm_em, split_candidates
+from python_tests.support.op_contract import assert_same
+from python_tests.support.strategies import (
     CLASSES,
     batches,
     configs,
     generators,
     laws,
 )
-
-from colad_ops import AssignConfig, gmm_em, split_candidates
 
 
 @st.composite

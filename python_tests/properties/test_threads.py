@@ -8,10 +8,18 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from op_contract import assert_same
-from property_checks import moved_grad
-from scenes import make_scene
-from strategies import (
+
+from colad_ops import (
+    batched_nms,
+    box_iou,
+    gmm_em,
+    score_voting,
+)
+from python_tests.properties.options import IOU_MODES, LOSSES, MIXTURES
+from python_tests.support.op_contract import assert_same
+from python_tests.support.property_checks import moved_grad
+from python_tests.support.scenes import make_scene
+from python_tests.support.strategies import (
     Batch,
     at_thread_counts,
     boxes_of,
@@ -19,16 +27,6 @@ from strategies import (
     configs,
     generators,
     laws,
-)
-from test_properties_boxes import IOU_MODES
-from test_properties_gmm_em import MIXTURES
-from test_properties_losses import LOSSES
-
-from colad_ops import (
-    batched_nms,
-    box_iou,
-    gmm_em,
-    score_voting,
 )
 
 

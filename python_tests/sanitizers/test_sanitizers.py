@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from planted_errors import PLANTS
-from sanitized_library import ROOT
 
 import colad_ops._library
+from python_tests.sanitizers.planted_errors import PLANTS
+from python_tests.sanitizers.sanitized_library import ROOT
 
 NAMES_LIBRARY = "import colad_ops; print(colad_ops._library.LIBRARY)"
 

@@ -1,4 +1,4 @@
-"""Does the emulator of test_simt.py find what it should? Each kernel of ``simt/faults`` has one fault, which must be
+"""Does the emulator of test_kernels.py find what it should? Each kernel of ``simt/faults`` has one fault, which must be
 told with its kernel and line in every order of the threads; without the fault the same kernel must pass."""
 
 from __future__ import annotations
@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 
 import pytest
-import simt
 import torch
+
+from python_tests import simt
 
 FOLDER = simt.HERE / "faults"
 SOURCES = [FOLDER / "barriers.cuh", FOLDER / "memory.cuh"]

@@ -1,11 +1,14 @@
-"""The laws every operator obeys. A test class names the operator, its reference twin and one factory of cases; the rest
-follows.
+"""The laws every operator obeys. A class of ``support/cases`` names the operator, its reference twin and one factory of
+cases; a test class adds the laws.
 
-class TestBoxIou(GradientContract):
+class BoxIouCases:
     operator, reference = staticmethod(box_iou), staticmethod(box_iou_reference)
 
     @classmethod
     def cases(cls): return [Case("pairs", boxes1, boxes2, mode="giou"), ...]
+
+class TestBoxIou(BoxIouCases, GradientContract):
+    pass
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from heap import bytes_left_behind
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
+
+from python_tests.support.heap import bytes_left_behind
 
 
 class Case:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from hypothesis import strategies as st
-from op_contract import assert_same
 from torch import Tensor
 
 from colad_ops import Assignment
+from python_tests.support.op_contract import assert_same
 
 HALF_TYPES = st.sampled_from([torch.float16, torch.bfloat16])
 SHIFTS = st.tuples(st.integers(-4096, 4096), st.integers(-4096, 4096)).map(lambda s: torch.tensor([*s, *s]).float())

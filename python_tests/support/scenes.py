@@ -1,4 +1,5 @@
-"""Random detection scenes for the tests: pyramids of anchors, objects, predictions that already half know them."""
+"""Random detection scenes for the tests: pyramids of anchors, objects, predictions that already half know them;
+and what comes out of a network: maps of channels, detections."""
 
 from __future__ import annotations
 
@@ -55,3 +56,16 @@ def make_scene(
     logits = torch.randn(images, len(anchors), classes, generator=generator) - 2
     boxes = anchors + torch.randn(images, len(anchors), 4, generator=generator) * 6
     return Scene(anchors, level_sizes, gt_boxes, gt_labels, gt_offsets, logits, boxes)
+
+
+def channel_first_views(rows: Tensor, level_sizes: list[int]) -> list[Tensor]:
+    """What a convolution gives: per-level maps (B, C, A_l), seen as (B, A_l, C)."""
+    return [level.transpose(1, 2).contiguous().transpose(1, 2) for level in rows.split(level_sizes, dim=1)]
+
+
+def detections(count: int, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes, scores and labels, as they come before suppression."""
+    generator = torch.Generator().manual_seed(seed)
+    boxes = random_boxes(generator, count, 60.0, 10.0)
+    scores = (torch.rand(count, generator=generator) * 20).round() / 20  # with ties
+    return boxes, scores, torch.randint(0, classes, (count,), generator=generator)

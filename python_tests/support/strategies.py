@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from scenes import random_boxes
 from torch import Tensor
 
 from colad_ops import AssignConfig, Assignment, CoAssignment, Match, colad_assign, match_anchors, paa_assign
+from python_tests.support.scenes import random_boxes
 
 CLASSES = 3
 
