@@ -10,7 +10,7 @@ from python_tests.sanitizers.sanitized_library import BUILD, ROOT, build, run_te
 ROOMS = ("ops", "golden", "oracles", "properties", "errors")
 
 
-def test_files(room: str) -> list[Path]:
+def files_of(room: str) -> list[Path]:
     files = sorted((ROOT / "python_tests" / room).glob("test_*.py"))
     if not files:
         raise FileNotFoundError(f"no test in python_tests/{room}")
@@ -18,5 +18,5 @@ def test_files(room: str) -> list[Path]:
 
 
 if __name__ == "__main__":
-    files = [file for room in ROOMS for file in test_files(room)]
+    files = [file for room in ROOMS for file in files_of(room)]
     sys.exit(run_tests(build(ROOT, BUILD / "library"), files, *sys.argv[1:]).returncode)
