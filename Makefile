@@ -17,12 +17,12 @@ test: $(VENV)/installed
 
 # With AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan; the installed library stays as it is.
 test-asan: $(VENV)/installed
-	$(PYTHON) python_tests/sanitizers/planted_errors.py
-	$(PYTHON) python_tests/sanitizers/run_operator_tests.py
+	$(PYTHON) -m python_tests.sanitizers.planted_errors
+	$(PYTHON) -m python_tests.sanitizers.run_operator_tests
 
 # Does the emulated device notice a missing barrier? Removes each of the assignment kernels' in turn; some minutes.
 mutations: $(VENV)/installed
-	$(PYTHON) python_tests/simt/mutations.py
+	$(PYTHON) -m python_tests.simt.mutations
 
 # The operators against their peers: table and pictures in bench/results/<machine>/; some minutes.
 bench: $(VENV)/installed

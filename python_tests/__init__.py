@@ -1,1 +1,1 @@
-"""The tests of colad_ops."""
+"""The tests of colad_ops: README.md says which question is answered in which folder."""

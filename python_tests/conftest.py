@@ -1,11 +1,12 @@
 """CUDA tests skip where there is no CUDA device, but must run where one is promised (FAIL_WITHOUT_CUDA=1)."""
 
 import os
-import sys
 
-import golden_table
 import pytest
 import torch
+
+from python_tests.golden import golden_table
+from python_tests.simt import kernel_table
 
 
 @pytest.fixture
@@ -27,8 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What the golden tests compared and which CUDA kernels were run on the CPU, if any were."""
     tables = {"golden sets": golden_table.lines() if golden_table.TABLE else []}
-    simt = sys.modules.get("test_simt")
-    tables["CUDA kernels in the emulator"] = simt.table() if simt and simt.KERNELS else []
+    tables["CUDA kernels in the emulator"] = kernel_table.lines() if kernel_table.KERNELS else []
     for title, lines in tables.items():
         if lines:
             terminalreporter.section(title)

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sanitized_library import BUILD, ROOT, build, run_tests
+from python_tests.sanitizers.sanitized_library import BUILD, ROOT, build, run_tests
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Plant:
     report: str
     """What the sanitizer says, a regular expression."""
     test: str
-    """The test file that meets it."""
+    """The test file that meets it, in ``python_tests``."""
 
     def in_text(self, text: str) -> str:
         if text.count(self.right) != 1:
@@ -44,7 +44,7 @@ PLANTS = (
         wrong="p.starts_group(end) || end == p.count",
         function="nms_keep",
         report="ERROR: AddressSanitizer: heap-buffer-overflow",
-        test="test_op_postprocess.py",
+        test="ops/test_nms.py",
     ),
     Plant(
         name="a signed overflow in the sort key of a candidate",
@@ -53,7 +53,7 @@ PLANTS = (
         wrong="uint64_t(int64_t(ordered) * (int64_t(1) << 32))",
         function="sample_key",
         report="runtime error: signed integer overflow",
-        test="test_op_assign.py",
+        test="ops/test_split_candidates.py",
     ),
 )
 

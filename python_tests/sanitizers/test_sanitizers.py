@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from planted_errors import PLANTS
-from sanitized_library import ROOT
 
 import colad_ops._library
+from python_tests.sanitizers.planted_errors import PLANTS
+from python_tests.sanitizers.run_operator_tests import ROOMS, files_of
+from python_tests.sanitizers.sanitized_library import ROOT
 
 NAMES_LIBRARY = "import colad_ops; print(colad_ops._library.LIBRARY)"
 
@@ -45,6 +46,16 @@ def test_every_planted_error_has_its_place_in_the_sources(plant):
     text = (ROOT / plant.file).read_text()
     assert plant.in_text(text) != text
     assert (ROOT / "python_tests" / plant.test).is_file()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_of_the_run_has_tests(room):
+    assert files_of(room)
+
+
+def test_a_room_without_tests_is_an_error():
+    with pytest.raises(FileNotFoundError, match="no test in python_tests/nowhere"):
+        files_of("nowhere")
 
 
 def test_a_place_that_is_gone_is_an_error():

@@ -1,7 +1,7 @@
 """Would the emulator's test miss a barrier? In a copy of the sources each ``__syncthreads()``, each ``__syncwarp()``,
 each mask and each atomic operation of the assignment's kernels is spoilt, one at a time, and the kernels run over all
 cases: the result is a table of what catches it. Takes minutes, so it is not among the tests:
-``python python_tests/simt/mutations.py``.
+``python -m python_tests.simt.mutations``.
 
 A barrier is removed, a mask loses the last lane that it names, an atomic operation becomes a load and a store.
 """
@@ -20,10 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS.parent)]
-
-import simt  # noqa: E402
+from python_tests import simt
+from python_tests.simt.comparison import OPERATORS, assert_kernels_equal_the_cpu, name_of
 
 SOURCES = (
     "ops/split_candidates/*.cu*",
@@ -102,16 +100,13 @@ def mutations_of(file: Path) -> Iterator[Mutation]:
 
 
 def try_library(library: Path, seeds: int) -> dict[str, str]:
-    """What each contract that fails says first; runs in a process of its own, since a mutation may crash it."""
-    import test_simt
-
+    """What each operator that fails says first; runs in a process of its own, since a mutation may crash it."""
     device = simt.Device(library)
-    test_simt.SEEDS = range(seeds)
-    for contract in test_simt.CONTRACTS:
-        name = contract.__name__.removeprefix("Test")
+    for operator in OPERATORS:
+        name = name_of(operator)
         print(json.dumps({name: "crashed"}), flush=True)
         try:
-            test_simt.test_kernels_equal_the_cpu(contract, device)
+            assert_kernels_equal_the_cpu(operator, device, range(seeds))
             message = ""
         except Exception as error:
             message = " ".join(str(error).split())
@@ -119,10 +114,11 @@ def try_library(library: Path, seeds: int) -> dict[str, str]:
 
 
 def caught_by(library: Path, seeds: int) -> dict[str, str]:
-    command = [sys.executable, __file__, "--try-library", str(library), "--seeds", str(seeds)]
+    module = "python_tests.simt.mutations"
+    command = [sys.executable, "-m", module, "--try-library", str(library), "--seeds", str(seeds)]
     with tempfile.TemporaryFile("w+") as output:
         try:
-            subprocess.run(command, stdout=output, timeout=TIMEOUT)
+            subprocess.run(command, cwd=simt.REPOSITORY, stdout=output, timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             print("timed out", file=sys.stderr)
         output.seek(0)
@@ -130,7 +126,7 @@ def caught_by(library: Path, seeds: int) -> dict[str, str]:
         for line in output:
             found |= json.loads(line)
     if not found:
-        raise RuntimeError(f"no contract could be tried: {' '.join(command)}")
+        raise RuntimeError(f"no operator could be tried: {' '.join(command)}")
     return {name: message for name, message in found.items() if message}
 
 

@@ -1,4 +1,4 @@
-// Faults in barriers, masks and launches, for test_simt_guards.py: one a kernel, with kRight the same kernel is right.
+// Faults in barriers, masks and launches, for test_guards.py: one a kernel, with kRight the same kernel is right.
 // What is wrong shows at a line that ends with the kernel's name.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Faults in what memory is read and written, for test_simt_guards.py: one a kernel, with kRight the same kernel is
+// Faults in what memory is read and written, for test_guards.py: one a kernel, with kRight the same kernel is
 // right. What is wrong shows at a line that ends with the kernel's name.
 #pragma once
 

@@ -1,0 +1,1 @@
+"""Do the command line and the demo run, and say what is wrong?"""

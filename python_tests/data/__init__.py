@@ -1,0 +1,1 @@
+"""Are pictures and annotations read, changed, batched and rendered as they should be?"""

@@ -1,0 +1,1 @@
+"""Do network, losses, training steps and post-processing of the detectors do what they say?"""

@@ -1,0 +1,1 @@
+"""Do training, checkpoints, the schedule and the evaluation do what they say?"""

@@ -1,0 +1,1 @@
+"""Do the operators equal the recorded outputs of the reference implementations?"""

@@ -1,0 +1,1 @@
+"""Is the package what was built: library, README, vector capabilities, imports?"""

@@ -1,0 +1,1 @@
+"""Do the laws that need no reference hold for any input? Hypothesis draws the inputs."""

@@ -1,0 +1,76 @@
+"""Every operator gives the same bits at any number of threads.
+
+Equality is bit for bit but where a comment says why it cannot be.
+"""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from colad_ops import (
+    batched_nms,
+    box_iou,
+    gmm_em,
+    score_voting,
+)
+from python_tests.properties.options import IOU_MODES, LOSSES, MIXTURES
+from python_tests.support.op_contract import assert_same
+from python_tests.support.property_checks import moved_grad
+from python_tests.support.scenes import make_scene
+from python_tests.support.strategies import (
+    Batch,
+    at_thread_counts,
+    boxes_of,
+    co_options,
+    configs,
+    generators,
+    laws,
+)
+
+
+@laws(10)
+@given(st.lists(st.integers(4, 8), min_size=2, max_size=3), st.integers(0, 1000), configs(), co_options())
+def test_repeats_bit_for_bit_at_any_number_of_threads(objects, seed, config, co_options):
+    """Scenes that are large enough for a second thread in every operator: images side by side, 21504 anchors each."""
+    scenes = [make_scene(objects, size=512, strides=(4, 8, 16), seed=seed + k) for k in range(2)]
+    batch = Batch(
+        scenes[0].anchors,
+        scenes[0].level_sizes,
+        scenes[0].gt_boxes,
+        scenes[0].gt_labels,
+        scenes[0].gt_offsets,
+        [(scene.logits, scene.boxes) for scene in scenes],
+    )
+    first, *others = at_thread_counts(
+        lambda: (
+            batch.match(**config.matching_options()),
+            batch.assign(config),
+            batch.co_assign(config, **co_options),
+        )
+    )
+    for other in others:
+        assert_same(other, first)
+
+
+@laws(6)
+@given(generators(), IOU_MODES, LOSSES, MIXTURES)
+def test_operators_repeat_bit_for_bit_at_any_number_of_threads(generator, mode, loss, options):
+    """Inputs that are large enough for a second thread."""
+    a, b = (boxes_of(generator, 200, exact=False, odd=True) for _ in range(2))
+    student, probs = (torch.rand(3, 1500, 4, generator=generator) for _ in range(2))
+    labels = torch.randint(-2, 5, (3, 1500), generator=generator)
+    values, offsets = torch.rand(1000, generator=generator), torch.arange(0, 1001, 20)
+    scores, classes = torch.rand(200, generator=generator), labels[0, :200].clamp(0, 2)
+    results = at_thread_counts(
+        lambda: (
+            moved_grad(lambda a, b: box_iou(a, b, mode), a, b),
+            [moved_grad(lambda x, r=r: loss(x, probs, labels, reduction=r), student) for r in ("none", "sum")],
+            gmm_em(values, offsets, **options),
+            score_voting(a, scores, classes, b, student[0, :200, :3]),
+            batched_nms(a, scores, classes, 0.5),
+        )
+    )
+    for other in results[1:]:
+        assert_same(other, results[0])

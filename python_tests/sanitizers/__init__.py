@@ -1,0 +1,1 @@
+"""Do AddressSanitizer and UndefinedBehaviorSanitizer find nothing, and would they find something?"""

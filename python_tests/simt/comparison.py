@@ -1,0 +1,88 @@
+"""Every CUDA kernel, thread for thread, against the CPU operator: over the cases of the operators' own tests, in
+several orders of its threads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import torch
+
+from python_tests import simt
+from python_tests.simt.kernel_table import KERNELS
+from python_tests.support.cases.assign_cost import AssignCostCases
+from python_tests.support.cases.colad_assign import ColadAssignCases
+from python_tests.support.cases.focal_kl import FocalKlLossCases
+from python_tests.support.cases.focal_loss import SigmoidFocalLossCases
+from python_tests.support.cases.gmm_em import GmmEmCases
+from python_tests.support.cases.iou import AlignedBoxIouCases, BoxIouCases
+from python_tests.support.cases.match_anchors import MatchAnchorsCases
+from python_tests.support.cases.nms import BatchedNmsCases
+from python_tests.support.cases.paa_assign import PaaAssignCases
+from python_tests.support.cases.score_voting import ScoreVotingCases
+from python_tests.support.cases.split_candidates import SplitCandidatesCases
+from python_tests.support.op_contract import Case, RecordOperators, assert_same, tensors_of
+
+
+class OperatorCases(Protocol):
+    """What a class of ``support/cases`` has; those of a differentiable operator also have ``differentiable``."""
+
+    operator: Callable[..., Any]
+
+    @classmethod
+    def cases(cls) -> list[Case]: ...
+
+
+OPERATORS: tuple[type[OperatorCases], ...] = (
+    BoxIouCases,
+    AlignedBoxIouCases,
+    MatchAnchorsCases,
+    AssignCostCases,
+    GmmEmCases,
+    PaaAssignCases,
+    SplitCandidatesCases,
+    ColadAssignCases,
+    SigmoidFocalLossCases,
+    FocalKlLossCases,
+    BatchedNmsCases,
+    ScoreVotingCases,
+)
+# A warp adds in another order than a loop, and the fit of a mixture repeats that; the CPU fuses multiply-adds, the
+# kernels do not.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+
+
+def name_of(operator: type[OperatorCases]) -> str:
+    return operator.__name__.removesuffix("Cases")
+
+
+def calls_of(operator: type[OperatorCases], case: Case) -> list[tuple[str, tuple, object]]:
+    """(operator, arguments, the CPU's results) of a case, forward and backward."""
+    differentiable = getattr(operator, "differentiable", ())
+    args = [x.detach().requires_grad_() if i in differentiable else x for i, x in enumerate(case.args)]
+    with RecordOperators() as record:
+        result = operator.operator(*args, **case.kwargs)
+        if differentiable and tensors_of(result)[0].requires_grad:
+            result.float().sum().backward(retain_graph=True)  # a gradient of every element is one number, repeated
+            result.float().square().sum().backward()  # and here a tensor
+    calls = []
+    for func, args, kwargs in record.calls:
+        assert not kwargs
+        args = torch.utils._pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, args)
+        calls.append((func._schema.name.split("::")[1], args, func(*args)))
+    return calls
+
+
+def assert_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Device, seeds: Iterable[int]) -> None:
+    """Over all cases of the operator; the kernels that ran are noted in the table."""
+    for case in operator.cases():
+        for name, args, expected in calls_of(operator, case):
+            for seed in seeds:
+                found = device.call(name, args, seed)
+                for kernel in device.kernels():
+                    KERNELS.setdefault(kernel.partition("<")[0], Counter())[name_of(operator), case.name] += 1
+                for a, e in zip(tensors_of(found), tensors_of(expected), strict=True):
+                    of_costs = name == "paa_assign" and e.dtype == torch.float64  # of float32 costs made here
+                    tolerance = TOLERANCE.get(torch.float32 if of_costs else e.dtype, 0.0)
+                    assert_same(a, e, rtol=tolerance, atol=tolerance)

@@ -1,0 +1,44 @@
+"""Every CUDA kernel, thread for thread, against the CPU operator: over the cases of the operators' own tests, in
+several orders of its threads. See ``simt/__init__.py`` for what else is checked."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from python_tests import simt
+from python_tests.simt.comparison import OPERATORS, OperatorCases, assert_kernels_equal_the_cpu, calls_of, name_of
+from python_tests.simt.kernel_table import KERNELS, SEEDS
+from python_tests.support.cases import paa_assign
+
+
+@pytest.fixture(scope="module")
+def device() -> simt.Device:
+    return simt.Device(simt.build())
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=name_of)
+def test_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Device) -> None:
+    assert_kernels_equal_the_cpu(operator, device, SEEDS)
+
+
+def test_a_whole_assignment_is_four_launches_and_one_fill(device: simt.Device) -> None:
+    """Of any number of images and objects: two passes of matching (after the fill of each object's best IoU with 0),
+    the cost, the split."""
+    for objects in ((1,), (5, 0, 7, 2)):
+        case = paa_assign.scene_case("scene", objects=objects)
+        before = device.launches()
+        for name, args, _ in calls_of(paa_assign.PaaAssignCases, case):
+            device.call(name, args, seed=0)
+        assert device.launches() - before == 4
+
+
+def test_every_kernel_was_run() -> None:
+    """Of all that the sources hold; a row a kernel in the table."""
+    if len(KERNELS) == 0:
+        pytest.skip("the kernels are run by the tests before this one")
+    sources = [path.read_text() for path in simt.CSRC.glob("**/*.cu*")]
+    bounds = r"(?:__launch_bounds__\([^()]*(?:\([^()]*\)[^()]*)*\)\s*)?"
+    names = {name for text in sources for name in re.findall(rf"__global__ void\s+{bounds}(\w+)\(", text)}
+    assert names == set(KERNELS)

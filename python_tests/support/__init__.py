@@ -1,0 +1,1 @@
+"""What several rooms share: contracts, cases, scenes, exact arithmetic, small data sets. No tests."""

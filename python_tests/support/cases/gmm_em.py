@@ -1,0 +1,40 @@
+"""Cases of ``gmm_em``."""
+
+import torch
+
+from colad_ops import gmm_em
+from colad_ops.ops.gmm_em import gmm_em_reference
+from python_tests.support.op_contract import Case
+
+
+def segments(lengths, seed=0, dtype=torch.float32):
+    """Costs as an assignment has them: a cheap group and a dear one."""
+    generator = torch.Generator().manual_seed(seed)
+    values = [
+        torch.randn(n, generator=generator) * 0.2 + torch.randint(0, 2, (n,), generator=generator) * 1.5 + 1
+        for n in lengths
+    ]
+    offsets = torch.tensor([0, *lengths]).cumsum(0)
+    return torch.cat(values).to(dtype) if lengths else torch.zeros(0, dtype=dtype), offsets
+
+
+class GmmEmCases:
+    operator, reference = staticmethod(gmm_em), staticmethod(gmm_em_reference)
+
+    @classmethod
+    def cases(cls):
+        exact = {"tolerance": 1e-8}  # computed in float64 whatever the input; iterations amplify the last digits
+        lengths = [20, 0, 1, 2, 3, 45, 200, 19]
+        return [
+            # opcheck takes no NaN, which an empty segment has.
+            Case("nothing_empty", *segments([20, 1, 9]), covariance="tied", representative=True, **exact),
+            *(
+                Case(f"{c}_{str(d)[6:]}", *segments(lengths, dtype=d), covariance=c, **exact)
+                for c in ("full", "diag", "spherical", "tied")
+                for d in (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+            ),
+            Case("few_iterations", *segments(lengths, 1), max_iter=2, **exact),
+            Case("many_iterations", *segments(lengths, 2), tol=1e-7, max_iter=60, tolerance=1e-6),
+            Case("no_segments", torch.zeros(0), torch.tensor([0]), representative=True),
+            Case("empty_segments", torch.zeros(0), torch.tensor([0, 0, 0])),
+        ]

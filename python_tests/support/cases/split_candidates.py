@@ -1,0 +1,33 @@
+"""Cases of ``split_candidates``."""
+
+import torch
+
+from colad_ops import AssignConfig, split_candidates
+from colad_ops.ops.split_candidates import split_candidates_reference
+from python_tests.support.op_contract import Case
+
+
+def random_costs(name, objects=(2, 0, 1), anchors=(4000, 500, 0), seed=0, config=AssignConfig(), representative=False):
+    """Costs at random: an object has as many candidates as anchors allow."""
+    generator = torch.Generator().manual_seed(seed)
+    offsets = torch.tensor([0, *objects]).cumsum(0)
+    rows = [torch.randint(b, e + 1, (sum(anchors),), generator=generator) for b, e in zip(offsets[:-1], offsets[1:])]
+    matched = torch.stack([torch.where(row < end, row, -1) for row, end in zip(rows, offsets[1:])])
+    cost = (torch.rand(matched.shape, generator=generator) * 3 * 1024).round() / 1024  # with ties
+    count = int(offsets[-1])
+    boxes, labels = torch.zeros(count, 4), torch.zeros(count, dtype=torch.int64)
+    return Case(name, cost, matched, list(anchors), boxes, labels, offsets, config, representative=representative)
+
+
+class SplitCandidatesCases:
+    operator, reference = staticmethod(split_candidates), staticmethod(split_candidates_reference)
+
+    @classmethod
+    def cases(cls):
+        return [
+            random_costs("many_candidates"),
+            random_costs("many_samples", anchors=(300, 200), config=AssignConfig(topk=100)),
+            random_costs("many_of_both", objects=(1,), anchors=(2500, 60), config=AssignConfig(topk=80)),
+            random_costs("many_levels", anchors=(40,) * 16, config=AssignConfig(topk=3), representative=True),
+            random_costs("few", objects=(1, 3), anchors=(3, 1)),
+        ]

@@ -1,0 +1,79 @@
+"""The focal and the focal Kullback-Leibler loss and their derivatives in 150 digits of mpmath, and numbers to try
+them on."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+
+DIGITS = 150
+STEP = mpmath.mpf(10) ** -30  # of central differences: their error is of order 1e-60
+LOGITS = (-1e4, -1000, -104, -90, -50, -20, -10, -3, -1, -0.1, 0, 1e-4, 0.5, 2, 7, 16, 30, 88, 100, 745, 1e4)
+APART = (0, 1e-7, -1e-5, 1e-3, 0.01, -0.05, 0.1)  # relative, of a student's logit from the teacher's
+PROBABILITIES = (0, 1, 0.5, 0.25, 1e-3, 1e-10, 1e-30, 0.999, 1 - 1e-6, 0.731)
+GAMMAS = (0, 0.3, 0.5, 1, 2)
+EVERY_GAMMA = pytest.mark.parametrize("gamma", GAMMAS)
+
+
+def underflow(dtype: type) -> float:
+    """Below this a result counts as 0: the square of a difference, in it, is denormal there."""
+    return 1e-24 if dtype is np.float32 else 1e-100
+
+
+def sigmoid(x: mpmath.mpf) -> mpmath.mpf:
+    return 1 / (1 + mpmath.exp(-x))
+
+
+def real(x: np.floating) -> mpmath.mpf:
+    return mpmath.mpf(float(x))
+
+
+def exact_focal(x: mpmath.mpf, target: bool, alpha: float, gamma: float) -> mpmath.mpf:
+    """Lin et al. 2017, equation (5), of the probability of being right."""
+    right = sigmoid(x if target else -x)
+    wrong = sigmoid(-x if target else x)
+    factor = 1 if alpha < 0 else (mpmath.mpf(alpha) if target else 1 - mpmath.mpf(alpha))
+    return -factor * wrong ** mpmath.mpf(gamma) * mpmath.log(right)
+
+
+class ExactFocalKl:
+    """Equation (1) of the LAD paper for one student logit, from which any gamma and smoothing follow.
+
+    Both probabilities may be replaced by their complements; done where the teacher's is above 1/2, so that nothing
+    rounds to 1.
+    """
+
+    def __init__(self, student: float, teacher: float, teacher_is_logit: bool) -> None:
+        x, t = mpmath.mpf(student), mpmath.mpf(teacher)
+        if t > (0 if teacher_is_logit else mpmath.mpf(0.5)):
+            x, t, self.sign = -x, (-t if teacher_is_logit else 1 - t), -1
+        else:
+            self.sign = 1
+        self.q = sigmoid(t) if teacher_is_logit else t
+        self.here, self.up, self.down = (self._difference_and_kl(v) for v in (x, x + STEP, x - STEP))
+        self.p = sigmoid(x)
+
+    def _difference_and_kl(self, x: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:
+        q, p = self.q, sigmoid(x)
+        kl = (q * mpmath.log(q / p) if q else 0) + (1 - q) * (mpmath.log1p(-q) - mpmath.log(sigmoid(-x)))
+        return p - q, kl
+
+    @staticmethod
+    def _weighted(difference: mpmath.mpf, kl: mpmath.mpf, gamma: float, smooth: float) -> mpmath.mpf:
+        base = difference**2 + mpmath.mpf(smooth)
+        return kl if gamma == 0 else (base ** (mpmath.mpf(gamma) / 2) * kl if base else mpmath.mpf(0))
+
+    def loss(self, gamma: float, smooth: float) -> float:
+        return float(self._weighted(*self.here, gamma, smooth))
+
+    def derivative(self, gamma: float, smooth: float) -> float:
+        if self.here[0] == 0:
+            return 0.0  # the minimum, where a central difference leaves a remainder of its own
+        up, down = (self._weighted(*at, gamma, smooth) for at in (self.up, self.down))
+        return float(self.sign * (up - down) / (2 * STEP))
+
+    def condition(self) -> float:
+        """Relative change of p_s - p_t by one of the probabilities'."""
+        difference = self.here[0]
+        return float(max(self.p, self.q) / abs(difference)) if difference else 0.0

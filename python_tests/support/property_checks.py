@@ -1,0 +1,35 @@
+"""What several property tests draw and check alike."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from colad_ops import Assignment
+from python_tests.support.op_contract import assert_same
+
+HALF_TYPES = st.sampled_from([torch.float16, torch.bfloat16])
+SHIFTS = st.tuples(st.integers(-4096, 4096), st.integers(-4096, 4096)).map(lambda s: torch.tensor([*s, *s]).float())
+SCALES = st.integers(-10, 10).map(lambda exponent: 2.0**exponent)
+ROUNDING = 1e-12  # relative, of a float64 sum taken in another order
+FITTED = ("num_pos", "weights", "means", "variances")  # of samples sorted by cost, so in one order always
+SUMMED = ("mean", "std")  # over candidates in anchor order
+
+
+def moved_grad(function, *tensors: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Value and gradients, with different weights for every element of the value (exact in the half types)."""
+    leaves = [x.detach().clone().requires_grad_() for x in tensors]
+    value = function(*leaves)
+    weights = (1 + torch.arange(value.numel()) % 7).to(value.dtype).view(value.shape)
+    return value.detach(), torch.autograd.grad((value * weights).sum(), leaves)
+
+
+def assert_fields(
+    actual: Assignment, expected: Assignment, rows: Tensor, new_rows: Tensor | None = None, rtol: float = 0.0
+) -> None:
+    """What is known of each object: ``rows`` of ``expected`` are ``new_rows`` (all) of ``actual``."""
+    for names, tolerance in ((FITTED, 0.0), (SUMMED, rtol)):
+        for name in names:
+            new = getattr(actual, name)
+            assert_same(new if new_rows is None else new[new_rows], getattr(expected, name)[rows], rtol=tolerance)
