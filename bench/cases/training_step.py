@@ -26,8 +26,8 @@ from colad_ops.data import Batch, CocoDetection, Collate
 from colad_ops.data.digits import DigitsConfig, write_digits
 from colad_ops.demo.settings import demo_settings
 from colad_ops.detection import Predictions, build_network
+from colad_ops.detection.assigners import assign_labels, co_assign_labels
 from colad_ops.detection.losses import total_loss
-from colad_ops.detection.paa import assign_labels
 from colad_ops.engine.methods import build_method
 from colad_ops.engine.schedule import build_optimizer
 
@@ -106,7 +106,12 @@ def _parts(name: str, method: nn.Module, batch: Batch) -> tuple[Callable[[], obj
         learners = [network(batch.images) for network in networks]
     valid = learners[0].anchors.valid(batch.targets.image_sizes)
     if name == "CoLAD":
-        return lambda: method._co_assign([replace(x) for x in learners], batch.targets, valid), learners
+        options = {"indicator": method.indicator, "granularity": method.granularity}
+
+        def co_assign() -> object:
+            return co_assign_labels([replace(x) for x in learners], batch.targets, valid, method.config, **options)
+
+        return co_assign, learners
     assigner = learners[0] if name == "PAA" else method.teacher_predictions(batch.images)
     return lambda: assign_labels(replace(assigner), batch.targets, valid, method.config), learners
 

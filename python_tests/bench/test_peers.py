@@ -7,7 +7,7 @@ from bench.measure.case import OURS, Case, Peer, run_case
 from bench.measure.machine import Machine
 from bench.measure.timing import sample_on
 from bench.peers.references import operators_replaced
-from colad_ops.detection import losses, paa
+from colad_ops.detection import assigners, losses
 
 
 def test_a_peer_that_disagrees_raises_and_one_that_cannot_is_missing():
@@ -28,8 +28,8 @@ def test_a_peer_that_disagrees_raises_and_one_that_cannot_is_missing():
 
 
 def test_the_twins_stand_in_everywhere_and_go_again():
-    before = paa.paa_assign, losses.sigmoid_focal_loss
+    before = assigners.paa_assign, losses.sigmoid_focal_loss
     with operators_replaced():
-        assert paa.paa_assign.__name__ == "paa_assign_reference"
+        assert assigners.paa_assign.__name__ == "paa_assign_reference"
         assert losses.sigmoid_focal_loss.__name__ == "sigmoid_focal_loss_reference"
-    assert (paa.paa_assign, losses.sigmoid_focal_loss) == before
+    assert (assigners.paa_assign, losses.sigmoid_focal_loss) == before

@@ -11,20 +11,13 @@ from python_tests.package.import_graph import Sources
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = [name for name in ("colad_ops", "bench", "gpu_checks", "python_tests") if (ROOT / name).is_dir()]
 OUTSIDE = ("bench", "gpu_checks", "python_tests")  # of colad_ops
-BENCH_IS_A_PACKAGE = (ROOT / "bench" / "__init__.py").is_file()
 
 pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="not run from the source tree")
-NEEDS_BENCH = pytest.mark.skipif(not BENCH_IS_A_PACKAGE, reason="bench is not a package: it has no __init__.py")
-EVERY_PACKAGE = pytest.mark.parametrize(
-    "package", [pytest.param(name, marks=NEEDS_BENCH) if name == "bench" else name for name in PACKAGES]
-)
+EVERY_PACKAGE = pytest.mark.parametrize("package", PACKAGES)
 
 
 def sources(*packages: str) -> Sources:
-    found = Sources(ROOT, packages)
-    if not BENCH_IS_A_PACKAGE:
-        found.files.pop("python_tests.test_bench", None)  # it looks for the modules of the benches itself
-    return found
+    return Sources(ROOT, packages)
 
 
 @EVERY_PACKAGE
@@ -32,7 +25,6 @@ def test_no_circle_of_imports(package):
     assert sources(package).circle() == ""
 
 
-@NEEDS_BENCH
 def test_no_circle_of_imports_across_packages():
     assert sources(*PACKAGES).circle() == ""
 
