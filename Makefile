@@ -6,33 +6,47 @@ SOURCES := CMakeLists.txt setup.py pyproject.toml $(shell find csrc -type f)
 # One pinned torch for work on colad_ops itself; the package accepts any torch >= 2.11. Where only CPU builds are wanted:
 # TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'
 TORCH ?= torch==2.13.0
+FORMATTED := $(shell git ls-files -- '*.cpp' '*.h' '*.cu' '*.cuh' 2>/dev/null)
 
-.PHONY: demo test test-asan mutations bench bench-peers bench-scaling wheel clean
+.PHONY: help demo test lint format test-asan mutations bench bench-peers bench-scaling wheel clean
 
-demo: $(VENV)/installed
+help:  ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed  ## train PAA, LAD and CoLAD on handwritten digits and draw what they assigned
 	$(PYTHON) -m colad_ops demo
 
-test: $(VENV)/installed
+test: $(VENV)/installed  ## run all tests
 	$(PYTHON) -m pytest python_tests
 
+lint: $(VENV)/installed $(VENV)/lint  ## ruff, clang-format, mypy: change nothing, fail on what they find
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/clang-format --dry-run --Werror $(FORMATTED)
+	$(VENV)/bin/mypy
+
+format: $(VENV)/lint  ## let ruff and clang-format mend what they can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/clang-format -i $(FORMATTED)
+
 # With AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan; the installed library stays as it is.
-test-asan: $(VENV)/installed
+test-asan: $(VENV)/installed  ## run the tests of the operators with AddressSanitizer and UBSan
 	$(PYTHON) -m python_tests.sanitizers.planted_errors
 	$(PYTHON) -m python_tests.sanitizers.run_operator_tests
 
-# Does the emulated device notice a missing barrier? Removes each of the assignment kernels' in turn; some minutes.
-mutations: $(VENV)/installed
+# Does the emulated device notice a missing barrier?
+mutations: $(VENV)/installed  ## remove each barrier of the CUDA kernels in turn; the emulator has to notice; some minutes
 	$(PYTHON) -m python_tests.simt.mutations
 
-# The operators against their peers: table and pictures in bench/results/<machine>/; some minutes.
-bench: $(VENV)/installed
+bench: $(VENV)/installed  ## time the operators against their peers, into bench/results/<machine>/; some minutes
 	$(PYTHON) -m bench.run
 
-# The same where more peers are: torchvision, numba, fastbbox. It uses the library that is built in the tree.
-bench-peers: $(VENV)/installed $(PEERS)/installed
+# An environment of its own, which uses the library that is built in the tree.
+bench-peers: $(VENV)/installed $(PEERS)/installed  ## the same with more peers: torchvision, numba, fastbbox
 	$(PEERS)/bin/python -m bench.run
 
-bench-scaling: $(VENV)/installed
+bench-scaling: $(VENV)/installed  ## time and memory against anchors, objects, classes and images
 	$(PYTHON) -m bench.run scaling
 
 $(PEERS)/installed: bench/peers.txt
@@ -41,7 +55,7 @@ $(PEERS)/installed: bench/peers.txt
 	$(PEERS)/bin/python -m pip install -q -r bench/peers.txt
 	touch $@
 
-wheel: $(VENV)/installed
+wheel: $(VENV)/installed  ## build a wheel into dist/
 	$(PYTHON) -m pip wheel . --no-deps --no-build-isolation -w dist
 
 # Torch first and build isolation off, so that the library is built against the torch it is tested with.
@@ -53,5 +67,9 @@ $(VENV)/installed: $(SOURCES)
 	$(PYTHON) -m pip install -q --no-build-isolation -e '.[test]'
 	touch $@
 
-clean:
+$(VENV)/lint: $(VENV)/installed pyproject.toml
+	$(PYTHON) -m pip install -q --group lint
+	touch $@
+
+clean:  ## remove what was built and the environments
 	rm -rf build dist $(VENV) $(PEERS) colad_ops/libcolad_ops.so
