@@ -1,4 +1,5 @@
-"""Runs the cases of an operator in the emulator, in several orders of the threads, and compares with the CPU operator."""
+"""Runs the cases of an operator in the emulator, in several orders of the threads, and compares with the CPU
+operator."""
 
 from __future__ import annotations
 
