@@ -1,4 +1,4 @@
-"""Post-processing: what any result obeys, and its edge cases (mmdetection's: ``test_golden_postprocess``)."""
+"""Post-processing: what any result obeys, and its edge cases (mmdetection's: ``golden/test_postprocess.py``)."""
 
 from __future__ import annotations
 

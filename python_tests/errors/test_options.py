@@ -1,4 +1,4 @@
-"""Options and sizes at their ends that are taken, and what they mean. What is refused is in test_bad_input*.py."""
+"""Options and sizes at their ends that are taken, and what they mean. What is refused is in test_input*.py."""
 
 import math
 

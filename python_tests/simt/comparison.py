@@ -1,5 +1,5 @@
-"""Every CUDA kernel, thread for thread, against the CPU operator: over the cases of the operators' own tests, in
-several orders of its threads."""
+"""Runs the cases of an operator in the emulator, in several orders of the threads, and compares with the CPU
+operator."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def networks(seed=0, objects=(3, 0, 4), count=2):
 
 
 class ColadAssignCases:
-    """Not a contract of its own: the operators that it calls are met here."""
+    """For the emulator only, which runs the operators that ``colad_assign`` calls: the function has no contract."""
 
     operator = staticmethod(colad_assign)
 
