@@ -6,7 +6,7 @@ SOURCES := CMakeLists.txt setup.py pyproject.toml $(shell find csrc -type f)
 # One pinned torch for work on colad_ops itself; the package accepts any torch >= 2.11. Where only CPU builds are wanted:
 # TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'
 TORCH ?= torch==2.13.0
-FORMATTED := $(shell git ls-files -- '*.cpp' '*.h' '*.cu' '*.cuh' 2>/dev/null)
+FORMATTED := $(shell find csrc python_tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
 .PHONY: help demo test lint format test-asan mutations bench bench-peers bench-scaling wheel clean
 
@@ -22,13 +22,15 @@ test: $(VENV)/installed  ## run all tests
 lint: $(VENV)/installed $(VENV)/lint  ## ruff, clang-format, mypy: change nothing, fail on what they find
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/clang-format --dry-run --Werror $(FORMATTED)
+	@echo clang-format --dry-run --Werror
+	@$(VENV)/bin/clang-format --dry-run --Werror $(FORMATTED)
 	$(VENV)/bin/mypy
 
 format: $(VENV)/lint  ## let ruff and clang-format mend what they can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
-	$(VENV)/bin/clang-format -i $(FORMATTED)
+	@echo clang-format -i
+	@$(VENV)/bin/clang-format -i $(FORMATTED)
 
 # With AddressSanitizer and UndefinedBehaviorSanitizer, in build/asan; the installed library stays as it is.
 test-asan: $(VENV)/installed  ## run the tests of the operators with AddressSanitizer and UBSan
