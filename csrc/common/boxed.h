@@ -44,21 +44,9 @@ class OwnedString {
 
 namespace boxing {
 
-template <typename... T>
-struct Types {};
-
+// Lists of types are written as tuples.
 template <typename... Lists>
-struct Join {
-  using type = Types<>;
-};
-
-template <typename... T>
-struct Join<Types<T...>> {
-  using type = Types<T...>;
-};
-
-template <typename... T, typename... U, typename... Rest>
-struct Join<Types<T...>, Types<U...>, Rest...> : Join<Types<T..., U...>, Rest...> {};
+using Joined = decltype(std::tuple_cat(std::declval<Lists>()...));
 
 // A parameter of a function, and the arguments of the schema that it stands for: `Boxed` as torch hands them over,
 // `Held` until the function returns.
@@ -68,8 +56,8 @@ struct Parameter;
 template <typename P>
 struct Parameter<P, std::nullptr_t> {
   static constexpr bool kIsString = std::is_same_v<P, std::string_view>;
-  using Boxed = Types<std::conditional_t<kIsString, StringHandle, P>>;
-  using Held = Types<std::conditional_t<kIsString, OwnedString, P&>>;
+  using Boxed = std::tuple<std::conditional_t<kIsString, StringHandle, P>>;
+  using Held = std::tuple<std::conditional_t<kIsString, OwnedString, P&>>;
   static constexpr size_t kCount = 1;
 
   template <size_t kFirst, typename Arguments>
@@ -85,8 +73,8 @@ struct Parameter<P, std::nullptr_t> {
 // The parameters of a function, one after the other.
 template <typename... P>
 struct Parameters {
-  using Boxed = typename Join<typename Parameter<P>::Boxed...>::type;
-  using Held = typename Join<typename Parameter<P>::Held...>::type;
+  using Boxed = Joined<typename Parameter<P>::Boxed...>;
+  using Held = Joined<typename Parameter<P>::Held...>;
   static constexpr size_t kCount = (Parameter<P>::kCount + ... + 0);
 
   // Calls `function` with the arguments from kFirst on.
@@ -122,7 +110,7 @@ template <auto kFunction, typename Signature, typename Boxed, typename Held>
 struct Call;
 
 template <auto kFunction, typename R, typename... P, typename... Boxed, typename... Held>
-struct Call<kFunction, R(P...), Types<Boxed...>, Types<Held...>> {
+struct Call<kFunction, R(P...), std::tuple<Boxed...>, std::tuple<Held...>> {
   static R call(Boxed... boxed) {
     std::tuple<Held...> arguments(boxed...);
     return Parameters<P...>::template call<0>(kFunction, arguments);
