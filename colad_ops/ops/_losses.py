@@ -42,6 +42,31 @@ def check_weight(weight: Tensor | None, logits: Tensor) -> Tensor | None:
     return weight.detach().to(torch.float64 if logits.dtype == torch.float64 else torch.float32)
 
 
+def call_loss(
+    name: str,
+    logits: Tensor,
+    weight: Tensor | None,
+    reduction: str,
+    avg_factor: Tensor | float | None,
+    /,
+    **arguments: Any,
+) -> Tensor:
+    """The loss of the operator ``colad::{name}`` as the public function returns it.
+
+    ``arguments`` are the operator's own: logits and target of at most 3 dimensions, and its options.
+    """
+    check_reduction(reduction, avg_factor)
+    weight = check_weight(weight, logits)
+    arguments["weight"] = at_most_3d(weight, 1 if weight is not None and weight.dim() == logits.dim() else 0)
+    if saves_gradient(logits, reduction):
+        operator = getattr(torch.ops.colad, f"{name}_and_gradient")
+        result, _ = operator(grad=expected_grad(logits, reduction, avg_factor), **arguments)
+    else:
+        operator = getattr(torch.ops.colad, name)
+        result = operator(reduction="none" if reduction == "none" else "sum", **arguments)
+    return result.view(logits.shape) if reduction == "none" else reduce(result, logits.numel(), reduction, avg_factor)
+
+
 def reduce(total: Tensor, count: int, reduction: str, avg_factor: Tensor | float | None) -> Tensor:
     """From the sum: divided by ``avg_factor`` clamped at 1 where given, else by the number of elements for a mean.
     A NaN ``avg_factor`` gives NaN."""

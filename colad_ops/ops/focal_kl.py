@@ -47,30 +47,22 @@ def focal_kl_loss(
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
     """
-    _losses.check_reduction(reduction, avg_factor)
     if teacher.shape != student_logits.shape:
         raise RuntimeError(
             f"teacher should have shape {tuple(student_logits.shape)} of student_logits, got {tuple(teacher.shape)}"
         )
-    weight = _losses.check_weight(weight, student_logits)
-    flat_weight = _losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == student_logits.dim() else 0)
-    arguments = {
-        "student_logits": _losses.at_most_3d(student_logits, 1),
-        "teacher": _losses.at_most_3d(teacher.detach(), 1),
-        "weight": flat_weight,
-        "gamma": gamma,
-        "teacher_is_logits": teacher_is_logits,
-        "smooth": smooth,
-    }
-    if _losses.saves_gradient(student_logits, reduction):
-        expected = _losses.expected_grad(student_logits, reduction, avg_factor)
-        result, _ = torch.ops.colad.focal_kl_loss_and_gradient(grad=expected, **arguments)
-    else:
-        of_operator = "none" if reduction == "none" else "sum"
-        result = torch.ops.colad.focal_kl_loss(reduction=of_operator, **arguments)
-    if reduction == "none":
-        return result.view(student_logits.shape)
-    return _losses.reduce(result, student_logits.numel(), reduction, avg_factor)
+    return _losses.call_loss(
+        "focal_kl_loss",
+        student_logits,
+        weight,
+        reduction,
+        avg_factor,
+        student_logits=_losses.at_most_3d(student_logits, 1),
+        teacher=_losses.at_most_3d(teacher.detach(), 1),
+        gamma=gamma,
+        teacher_is_logits=teacher_is_logits,
+        smooth=smooth,
+    )
 
 
 @torch.library.register_fake("colad::focal_kl_loss")

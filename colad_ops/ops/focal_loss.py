@@ -45,29 +45,20 @@ def sigmoid_focal_loss(
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
     """
-    _losses.check_reduction(reduction, avg_factor)
-    weight = _losses.check_weight(weight, logits)
-    flat_weight = _losses.at_most_3d(weight, 1 if weight is not None and weight.dim() == logits.dim() else 0)
-    arguments = {
-        "logits": _losses.at_most_3d(logits, 1),
-        "labels": _losses.at_most_3d(labels, 0),
-        "weight": flat_weight,
-        "alpha": alpha,
-        "gamma": gamma,
-    }
-    if _losses.saves_gradient(logits, reduction):
-        expected = _losses.expected_grad(logits, reduction, avg_factor)
-        result, _ = torch.ops.colad.sigmoid_focal_loss_and_gradient(grad=expected, **arguments)
-    else:
-        of_operator = "none" if reduction == "none" else "sum"
-        result = torch.ops.colad.sigmoid_focal_loss(reduction=of_operator, **arguments)
+    loss = _losses.call_loss(
+        "sigmoid_focal_loss",
+        logits,
+        weight,
+        reduction,
+        avg_factor,
+        logits=_losses.at_most_3d(logits, 1),
+        labels=_losses.at_most_3d(labels, 0),
+        alpha=alpha,
+        gamma=gamma,
+    )
     if debug.checks_data(logits):
         debug.check_range("labels", labels, -2, logits.shape[-1])
-    return (
-        result.view(logits.shape)
-        if reduction == "none"
-        else _losses.reduce(result, logits.numel(), reduction, avg_factor)
-    )
+    return loss
 
 
 @torch.library.register_fake("colad::sigmoid_focal_loss")

@@ -86,10 +86,17 @@ def match_anchors(
         )
     )
     if debug.checks_data(anchors):
-        debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
-        if ignore_boxes is not None and ignore_offsets is not None:
-            debug.check_offsets("ignore_offsets", ignore_offsets, ignore_boxes.shape[0])
+        check_offsets_of_boxes(gt_boxes, gt_offsets, ignore_boxes, ignore_offsets)
     return match
+
+
+def check_offsets_of_boxes(
+    gt_boxes: Tensor, gt_offsets: Tensor, ignore_boxes: Tensor | None, ignore_offsets: Tensor | None
+) -> None:
+    """What only the data can tell of the boxes of a call. It waits for the device."""
+    debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
+    if ignore_boxes is not None and ignore_offsets is not None:
+        debug.check_offsets("ignore_offsets", ignore_offsets, ignore_boxes.shape[0])
 
 
 @torch.library.register_fake("colad::match_anchors")

@@ -13,7 +13,7 @@ from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
 from colad_ops.devices import check_same_device
 from colad_ops.ops.assign_cost import Levels, as_levels, assign_cost_reference
-from colad_ops.ops.match_anchors import match_anchors_reference
+from colad_ops.ops.match_anchors import check_offsets_of_boxes, match_anchors_reference
 from colad_ops.ops.split_candidates import split_candidates_reference, split_fakes
 
 
@@ -60,7 +60,6 @@ def paa_assign(
         offset out of range.
     """
     logits, boxes = as_levels(logits), as_levels(boxes)
-    ignore_boxes = None if ignore_boxes is None else ignore_boxes.detach()
     positives, cost, num_pos, mean, std, weights, means, variances = torch.ops.colad.paa_assign(
         logits=[x.detach() for x in logits],
         boxes=[x.detach() for x in boxes],
@@ -70,7 +69,7 @@ def paa_assign(
         gt_offsets=gt_offsets,
         level_sizes=level_sizes,
         valid=valid,
-        ignore_boxes=ignore_boxes,
+        ignore_boxes=None if ignore_boxes is None else ignore_boxes.detach(),
         ignore_offsets=ignore_offsets,
         probs=probs,
         **config.matching_options(),
@@ -78,9 +77,7 @@ def paa_assign(
         **config.split_options(),
     )
     if debug.checks_data(anchors):
-        debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
-        if ignore_boxes is not None and ignore_offsets is not None:
-            debug.check_offsets("ignore_offsets", ignore_offsets, ignore_boxes.shape[0])
+        check_offsets_of_boxes(gt_boxes, gt_offsets, ignore_boxes, ignore_offsets)
         debug.check_range("gt_labels", gt_labels, 0, logits[0].shape[-1] - 1)
     return Assignment(positives, cost, num_pos, mean, std, weights, means, variances, gt_boxes, gt_labels)
 
