@@ -6,7 +6,7 @@ namespace {
 
 struct PaaAssignCuda {
   static constexpr bool kWritesIou = true;
-  static constexpr bool kSplitsOverMatches = false;  // a block reads matches that another one replaces by positives
+  static constexpr bool kSplitsOverMatches = false;  // several blocks read the same matches and write positives
   static constexpr int64_t kSamplesInPlace = SplitCandidatesCuda::kSamplesInPlace;
 
   static void run(const PaaAssignCall& call) {
