@@ -1,4 +1,4 @@
-// How this file was built, readable without torch (ctypes): see colad_ops.build_info().
+// How this library was built. Python reads it through ctypes, without torch: see colad_ops.build_info().
 #if defined(__clang__)
 #define COLAD_COMPILER "clang " __clang_version__
 #else

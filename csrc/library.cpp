@@ -1,8 +1,9 @@
-// The directory board: every operator of torch.ops.colad, with the default of every option. Meanings are in
-// colad_ops/ops/<op>.py, implementations in csrc/ops/<op>/.
+// The list of all operators of torch.ops.colad, with the default of every option. colad_ops/ops/<op>.py documents an
+// operator, csrc/ops/<op>/ implements it.
 //
-// The options of a line with a name below are made into the struct of that name by one function in the operator's room,
-// which takes them in this order. A default is the same as in Python; a test compares them.
+// Each macro below lists the options of one struct: MATCH_OPTIONS those of MatchOptions. One function in the folder of
+// the operator checks the options and makes the struct; it takes them in this order. The defaults are those of Python:
+// a test compares them.
 #include <torch/csrc/stable/library.h>
 
 #define MATCH_OPTIONS                                                      \

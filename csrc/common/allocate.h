@@ -1,4 +1,4 @@
-// New tensors on the device of another.
+// New tensors on the same device as a given tensor.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>

@@ -1,4 +1,4 @@
-// Items of batch after batch, shared out to threads on the CPU.
+// A loop over the items of all batches, distributed over the threads of the CPU.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -8,7 +8,8 @@
 
 namespace colad {
 
-// Calls visit(batch, begin, end) for stretches of the `size` items of a batch, at least `grain` items a thread.
+// Every batch has `size` items. Calls visit(batch, begin, end) for ranges of them, in parallel. A thread gets at least
+// `grain` items.
 template <typename Visit>
 void for_batches(int64_t batches, int64_t size, int64_t grain, Visit visit) {
   torch::stable::parallel_for(0, batches * size, grain, [&](int64_t begin, int64_t end) {

@@ -1,11 +1,12 @@
-// Registration of operators: COLAD_BOX(&function), as TORCH_BOX, for functions that also take std::string_view and
+// Registration of operators: COLAD_BOX(&function) is TORCH_BOX for functions that also take std::string_view and
 // structs of options.
 //
-// What torch hands over as a str is a handle that the operator owns. The conversion to std::string in torch's headers
-// up to 2.13 leaves 48 bytes behind at every call (pytorch/pytorch#191340), so handles are read here.
+// torch passes a str as a handle, and the operator owns that handle. The conversion to std::string in torch's headers
+// up to 2.13 leaks 48 bytes at every call (pytorch/pytorch#191340). OwnedString below reads and frees the handle
+// instead.
 //
-// A struct of options stands for several arguments of the schema: one for each parameter of the function that checks
-// the options and makes the struct, in the same order.
+// A struct of options stands for several arguments of the schema. One function checks the options and makes the struct;
+// each of its parameters is one argument, in the same order.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -18,7 +19,7 @@
 
 namespace colad {
 
-// The function that makes a struct of options. A room with options specialises it:
+// The function that makes a struct of options. An operator with options specialises this variable:
 //   template <>
 //   inline constexpr auto kMakeOptions<MatchOptions> = &match_options;
 template <typename Options>
@@ -48,8 +49,8 @@ namespace boxing {
 template <typename... Lists>
 using Joined = decltype(std::tuple_cat(std::declval<Lists>()...));
 
-// A parameter of a function, and the arguments of the schema that it stands for: `Boxed` as torch hands them over,
-// `Held` until the function returns.
+// One parameter of a function, and the arguments of the schema that it stands for. `Boxed`: their types as torch passes
+// them. `Held`: their types as Call keeps them until the function returns.
 template <typename P, typename Make = std::remove_const_t<decltype(kMakeOptions<std::remove_cvref_t<P>>)>>
 struct Parameter;
 
@@ -70,7 +71,7 @@ struct Parameter<P, std::nullptr_t> {
   }
 };
 
-// The parameters of a function, one after the other.
+// All parameters of a function, in order.
 template <typename... P>
 struct Parameters {
   using Boxed = Joined<typename Parameter<P>::Boxed...>;

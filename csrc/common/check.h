@@ -70,12 +70,12 @@ inline bool is_floating(ScalarType type) {
          type == ScalarType::BFloat16;
 }
 
-// None for an argument that is not optional arrives as an undefined tensor, whose sizes say nothing.
+// If Python passes None for an argument that is not optional, the tensor is undefined and its sizes have no meaning.
 inline void check_given(const Tensor& tensor, const char* name) {
   check(tensor.defined(), name, " should be a tensor, got None");
 }
 
-// NaN compares false with everything: as an option it would be taken and decide nothing.
+// NaN compares false with everything. Without this check a NaN option would be accepted and have no effect.
 inline void check_number(double value, const char* name) {
   check(value == value, name, " should be a number, got ", value);
 }
@@ -108,7 +108,7 @@ inline void check_same_device(const Tensor& tensor, const char* name, const Tens
         tensor.get_device_index(), " and ", other.is_cuda() ? "cuda:" : "cpu ", other.get_device_index());
 }
 
-// A size of -1 in `expected` accepts any; `shape` is how the sentence writes it, e.g. "(G, 4)".
+// A size of -1 in `expected` accepts any size. `shape` is the expected shape as the message writes it, e.g. "(G, 4)".
 inline void check_shape(const Tensor& tensor, const char* name, const std::vector<int64_t>& expected,
                         const char* shape) {
   check_given(tensor, name);
@@ -130,7 +130,8 @@ inline int64_t check_offsets(const Tensor& offsets, const char* name, int64_t ro
   return offsets.size(0) - 1;
 }
 
-// What only the data can tell; CPU only (on CUDA it would sync, there the kernels clamp).
+// Checks the values of the offsets. CPU only: on CUDA, reading them would synchronise with the device. There the
+// kernels clamp them.
 inline void check_offsets_ascend(const int64_t* offsets, int64_t segments, int64_t rows, const char* name) {
   check(offsets[0] == 0, name, "[0] should be 0, got ", offsets[0]);
   for (int64_t i = 0; i < segments; ++i) {

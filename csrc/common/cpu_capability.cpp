@@ -62,7 +62,8 @@ CpuCapability cpu_capability() {
 
 }  // namespace colad
 
-// For colad_ops, by ctypes, through which no exception may go: the name, or what is wrong with the variable.
+// colad_ops reads this through ctypes. An exception must not pass through ctypes: if the environment variable is wrong,
+// the function returns the error message instead of the name.
 extern "C" __attribute__((visibility("default"))) const char* colad_cpu_capability() {
   static const std::string name_or_error = [] {
     try {

@@ -1,24 +1,26 @@
-// Vector instructions chosen when the program runs: the same C++ compiled for each kind of CPU.
+// Vector instructions chosen at run time: the same C++ is compiled for each kind of CPU.
 //
 //   vectorised([=] { for (...) out[i] = formula(in[i]); });
 //
-// compiles the loop once with the vectors of each capability and runs the widest that the CPU has. Nothing but that
-// loop is compiled so: no function of another file can end up with instructions that the CPU does not know. Rounding is
-// the same in all of them (no contraction, no reassociation), so results are too, bit for bit.
+// compiles the loop once with the vectors of each capability and runs the widest version that the CPU has. Only this
+// loop is compiled in this way: no function of another file can get instructions that the CPU does not know. All
+// versions round in the same way (no contraction, no reassociation), so their results are equal bit for bit.
 //
-// vectorised_fused also lets the compiler round a * b + c once, where the CPU can: a third faster where polynomials are
-// most of the work. Results then differ between capabilities in their last digits; they are the same at every call.
+// vectorised_fused also allows the compiler to compute a * b + c with one rounding, where the CPU can. This is a third
+// faster where polynomials are most of the work. The last digits of the results then depend on the capability; they are
+// the same at every call.
 //
-// Everything the body calls must be inline. Capture by value, or copy to locals first: what is reached by reference
-// may be changed by every store, and then the loop is not vectorised.
+// Every function that the body calls must be inline. Capture by value, or copy to locals first: for the compiler every
+// store may change a value that is captured by reference, and then it does not vectorise the loop.
 #pragma once
 
 namespace colad {
 
 enum class CpuCapability { baseline, avx2, avx512 };
 
-// The best that this CPU has, or the lower one that the environment variable COLAD_CPU_CAPABILITY names (baseline,
-// avx2, avx512); read once. Throws std::runtime_error when it names another, or one that this CPU does not have.
+// The best capability of this CPU. The environment variable COLAD_CPU_CAPABILITY (baseline, avx2 or avx512) can name a
+// lower one; it is read once. Throws std::runtime_error if the variable has another value, or names a capability that
+// this CPU does not have.
 CpuCapability cpu_capability();
 
 const char* name_of(CpuCapability capability);
@@ -31,7 +33,7 @@ template <typename Body>
 }
 
 #if defined(__x86_64__)
-#if defined(__clang__)  // has no attribute for either: vectors of 256 bits, nothing fused
+#if defined(__clang__)  // clang has no attribute for either: its vectors have 256 bits, and it fuses nothing
 #define COLAD_WIDEST "avx512f,avx512bw,avx512dq,avx512vl,fma"
 #define COLAD_FUSED
 #else

@@ -1,4 +1,4 @@
-// What every kernel needs besides its formula: how many blocks, and which thread this is.
+// What every kernel needs besides its formula: the number of blocks, and the index of the thread.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@ inline unsigned grid_for(int64_t work, int block) {
   return static_cast<unsigned>(std::clamp<int64_t>((work + block - 1) / block, 1, kMaxGrid));
 }
 
-// Index of this thread among all threads of the launch, and how many there are.
+// The index of this thread among all threads of the launch, and their number.
 __device__ inline int64_t thread_index() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ inline int64_t thread_count() { return int64_t(gridDim.x) * blockDim.x; }
 

@@ -1,4 +1,4 @@
-// From run-time dtypes to C++ types, and how half types are computed.
+// The C++ type of a dtype that is known at run time, and the type in which each dtype is computed.
 #pragma once
 
 #include <torch/headeronly/core/ScalarType.h>
@@ -9,7 +9,7 @@
 
 namespace colad {
 
-// Calls visit<T>() with the C++ type of `type`, one of the four accepted dtypes (checked before).
+// Calls visit<T>() with the C++ type of `type`. The caller has checked that it is one of the four accepted dtypes.
 template <typename Visit>
 void dispatch_floating(torch::headeronly::ScalarType type, Visit visit) {
   switch (type) {
@@ -38,13 +38,13 @@ struct Compute<double> {
 template <typename T>
 using compute_t = typename Compute<T>::type;
 
-// The same for a dtype known at run time only.
+// The same for a dtype that is known only at run time.
 inline torch::headeronly::ScalarType compute_type(torch::headeronly::ScalarType type) {
   using torch::headeronly::ScalarType;
   return type == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
 
-// Element `i` of an array whose dtype is known at run time only, as float32.
+// Element `i`, as float32, of an array whose dtype is known only at run time.
 COLAD_HD float load_float(const void* data, int64_t i, torch::headeronly::ScalarType type) {
   switch (type) {
     case torch::headeronly::ScalarType::Float:

@@ -1,10 +1,9 @@
-// exp and log from arithmetic alone, without branches or calls, so that a loop over them is computed side by side. On
-// the host they round the same on every machine, whatever the width of its vectors, except where a loop asks for fused
-// multiply-adds (vectorised_fused); on a device they are CUDA's own.
-// Torch-free.
+// exp and log in plain arithmetic, without branches or calls: the compiler can vectorise a loop over them. On the host
+// they round in the same way on every machine and for every vector width, except in loops that allow fused
+// multiply-adds (vectorised_fused). On a device they are CUDA's own functions. Torch-free.
 //
-// Largest errors in float32 and float64, in units in the last place (ulp), measured by python_tests/test_elementary.py:
-// all below 2, also where the result is subnormal. NaN in, NaN out.
+// The largest errors in float32 and float64 are below 2 units in the last place (ulp), also where the result is
+// subnormal; python_tests/formulas/test_elementary.py measures them. NaN in, NaN out.
 #pragma once
 
 #include <bit>
@@ -26,7 +25,7 @@ COLAD_HD T horner(T x, T c0, Rest... rest) {
 
 namespace elementary {
 
-// What the format of a floating-point type dictates.
+// The constants of a floating-point format.
 template <typename T>
 struct Format;
 
@@ -34,8 +33,8 @@ template <>
 struct Format<float> {
   using Bits = int32_t;
   static constexpr int kMantissa = 23, kBias = 127;
-  static constexpr float kExpIsZero = -104.0f;                                // exp of less rounds to 0
-  static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // High times 8 bits is exact
+  static constexpr float kExpIsZero = -104.0f;                                // exp rounds to 0 below this
+  static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // High * an integer of 8 bits is exact
 };
 
 template <>
@@ -46,7 +45,8 @@ struct Format<double> {
   static constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
 };
 
-// (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2, interpolated in the Chebyshev nodes; relative error of exp 2e-8, 2e-17.
+// (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2, interpolated in the Chebyshev nodes. The relative error of exp is 2e-8
+// in float and 2e-17 in double.
 COLAD_HD float exp_remainder(float r) { return horner(r, 0.5f, 0.16666575f, 0.04166636f, 0.008363555f, 0.0013947871f); }
 
 COLAD_HD double exp_remainder(double r) {
@@ -55,7 +55,8 @@ COLAD_HD double exp_remainder(double r) {
                 2.762084177194579e-07, 2.5145612975965776e-08);
 }
 
-// (log((1 + w) / (1 - w)) / w - 2) / w^2 as a polynomial in y = w^2 <= 1/9; relative error of log 2e-8, 5e-18.
+// (log((1 + w) / (1 - w)) / w - 2) / w^2 as a polynomial in y = w^2 <= 1/9. The relative error of log is 2e-8 in float
+// and 5e-18 in double.
 COLAD_HD float atanh_remainder(float y) { return horner(y, 0.6666664f, 0.40007564f, 0.28236547f, 0.26852027f); }
 
 COLAD_HD double atanh_remainder(double y) {
@@ -64,8 +65,8 @@ COLAD_HD double atanh_remainder(double y) {
                 0.16164938169547435);
 }
 
-// log(1 + f) for f in [-0.3, 1]: with w = f / (2 + f) it is log((1 + w) / (1 - w)) = f - w * (f - ...), where the
-// largest part is exact.
+// log(1 + f) for f in [-0.3, 1]. With w = f / (2 + f) it equals log((1 + w) / (1 - w)) = f - w * (f - ...): the largest
+// term, f, is exact.
 template <typename T>
 COLAD_HD T log1p_of_small(T f) {
   const T w = f / (T(2) + f), y = w * w;
@@ -89,10 +90,10 @@ COLAD_HD T exp_nonpositive(T x) {
 #else
   using F = elementary::Format<T>;
   using Bits = typename F::Bits;
-  // Keeps the power of 2 a normal number where the result is not; with the bias even, so that ties round the same.
+  // The factor 2^kUp keeps the power of 2 normal where the result is subnormal. kBias + kUp is even: ties round alike.
   constexpr int kUp = 65;
   constexpr T kDown = T(1) / T(uint64_t(1) << 32) / T(uint64_t(1) << 33);
-  // Adding it leaves the nearest integer in the last bits, as the exponent of the power of 2.
+  // Adding kMagic rounds to the nearest integer. The last bits then hold the (biased) exponent of the power of 2.
   constexpr T kMagic = T(3) * T(Bits(1) << (F::kMantissa - 1)) + T(F::kBias + kUp);
   x = x < F::kExpIsZero ? F::kExpIsZero : x;
   const T shifted = x * T(1.4426950408889634074) + kMagic, k = shifted - kMagic;

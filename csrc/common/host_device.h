@@ -1,4 +1,4 @@
-// What the formula headers stand on: host + device functions and NaN-keeping scalar helpers. Torch-free.
+// The base of the formula headers: functions for host and device, and scalar functions that keep NaN. Torch-free.
 #pragma once
 
 #include <cmath>
@@ -12,7 +12,7 @@
 
 namespace colad {
 
-// NaN in, NaN out, as torch.maximum and torch.minimum (std::max would drop a NaN on one side).
+// NaN in, NaN out, as in torch.maximum and torch.minimum. (std::max would drop a NaN in one of its arguments.)
 template <typename T>
 COLAD_HD T maximum(T a, T b) {
   return (a > b || a != a) ? a : b;
@@ -28,12 +28,12 @@ COLAD_HD T clamp_at_zero(T a) {
   return a < T(0) ? T(0) : a;
 }
 
-// a / b of values >= 0, without the long division of 64 bits where 32 are enough.
+// a / b for values >= 0. Where 32 bits are enough, this avoids the slow division of 64 bits.
 COLAD_HD int64_t quotient(int64_t a, int64_t b) {
   return ((a | b) >> 32) == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
 }
 
-// Whether x is neither NaN nor infinite, also under flags that let a compiler assume so.
+// Whether x is neither NaN nor infinite: x - x is NaN for both.
 template <typename T>
 COLAD_HD bool is_finite(T x) {
   return x - x == T(0);

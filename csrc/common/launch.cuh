@@ -1,5 +1,5 @@
-// The one way onto a device: the tensor's device made current, torch's stream, a launch whose error is checked. Tests
-// put a header of the same name before this one, which runs the kernels on the CPU.
+// Every kernel is launched through this header. It makes the tensor's device current, takes torch's stream, and checks
+// the launch for an error. The tests replace this header by one of the same name that runs the kernels on the CPU.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,8 +9,8 @@
 
 #include "common/check.h"
 
-// The three functions of the stable ABI that live in libtorch_cuda.so. They are weak so that this library also loads in
-// a CPU-only torch, where they stay null and no CUDA tensor can exist to reach them.
+// Three functions of the stable ABI are in libtorch_cuda.so. They are weak symbols, so this library also loads in a
+// CPU-only torch. There they are null, and nothing calls them because no CUDA tensor can exist.
 extern "C" {
 __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** ret_stream);
 __attribute__((weak)) AOTITorchError torch_c10_cuda_check_msg(int32_t err, const char* filename,
@@ -21,7 +21,7 @@ __attribute__((weak)) void torch_c10_cuda_free_error_msg(char* error_msg);
 
 namespace colad {
 
-// Makes the tensor's device current for as long as it lives, and knows torch's stream there.
+// As long as this object lives, the tensor's device is current. stream() is torch's stream on that device.
 class CudaScope {
  public:
   explicit CudaScope(const Tensor& tensor) : guard_(tensor.get_device_index()) {
@@ -37,8 +37,8 @@ class CudaScope {
   cudaStream_t stream_;
 };
 
-// Blocks of a launch: what is more, they take in turn. So many already fill any card (2^16 blocks of 256 threads are
-// over 50 full waves on 132 multiprocessors).
+// The most blocks of a launch. If there is more work, every block loops over several parts of it. This many blocks fill
+// any card: 2^16 blocks of 256 threads are over 50 full waves on 132 multiprocessors.
 constexpr int64_t kMaxGrid = 1 << 16;
 
 template <typename... Parameters, typename... Arguments>

@@ -1,5 +1,5 @@
-// Predictions as per-level views (B, A_l, channels) of any strides, read in place: NCHW maps are never copied to (B, A,
-// C).
+// Predictions as one view (B, A_l, channels) a level. Views have any strides and are read in place: NCHW maps are never
+// copied to (B, A, C).
 #pragma once
 
 #include <vector>
@@ -13,7 +13,7 @@ constexpr int kMaxLevels = 16;  // P2..P7 and more; bounds the size of kernel ar
 
 struct LevelView {
   const void* data;
-  int64_t first_anchor;  // anchors of the levels before this one
+  int64_t first_anchor;  // the number of anchors of all levels before this one
   int64_t stride_image, stride_anchor, stride_channel;
 };
 
@@ -22,7 +22,7 @@ struct LevelViews {
   int count;
   torch::headeronly::ScalarType dtype;
 
-  // The anchor behind the last one of a level; `anchors`: of all levels.
+  // One past the last anchor of level `l`. `anchors` is the number of anchors of all levels.
   int64_t end_of(int l, int64_t anchors) const { return l + 1 < count ? level[l + 1].first_anchor : anchors; }
 
   COLAD_HD const LevelView& of_anchor(int64_t anchor) const {

@@ -5,8 +5,8 @@
 
 namespace colad {
 
-// sigmoid(x), sigmoid(-x) and softplus(x) = log(1 + exp(x)) from one exponential: without overflow, and accurate to the
-// last digits also where they are tiny.
+// sigmoid(x), sigmoid(-x) and softplus(x) = log(1 + exp(x)), from one exponential. They do not overflow, and they are
+// accurate to the last digits also where they are tiny.
 template <typename T>
 struct Logistic {
   T sigmoid, complement, softplus;

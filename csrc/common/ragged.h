@@ -5,7 +5,8 @@
 
 namespace colad {
 
-// Rows of an image, kept inside 0..rows whatever the offsets say (on CUDA they cannot be checked without a sync).
+// The rows of an image, clamped to 0..rows: on CUDA, wrong offsets cannot be found without synchronising with the
+// device.
 struct Rows {
   int64_t begin, end;
 };

@@ -1,4 +1,4 @@
-// Reductions of a warp and of a block. The order of additions is fixed, so results are the same bits at every run.
+// Reductions of a warp and of a block. The order of additions is fixed: every run gives the same bits.
 #pragma once
 
 #include "common/cuda.cuh"
@@ -22,7 +22,7 @@ struct Min {
   }
 };
 
-// Every lane gets the result (butterfly: each lane adds the same pairs, so all agree to the bit).
+// Every lane gets the result. In this butterfly all lanes add the same pairs, so they get the same bits.
 template <typename T, typename Op>
 __device__ T warp_reduce(T value, Op op) {
   for (int offset = kWarp / 2; offset > 0; offset /= 2) {

@@ -1,10 +1,10 @@
-// The exponent of a focal loss as a constant: a loop that asks for it at every logit, or calls pow, is not vectorised.
-// Torch-free.
+// The exponent of a focal loss as a compile-time constant. The compiler does not vectorise a loop that tests the
+// exponent at every logit or calls pow. Torch-free.
 #pragma once
 
 namespace colad {
 
-// Calls visit(gamma) with a function that returns `gamma`: for the usual ones a constant.
+// Calls visit(function), where function() returns `gamma`. For the usual exponents it returns a constant.
 template <typename T, typename Visit>
 void with_usual_gamma(T gamma, Visit visit) {
   if (gamma == T(2)) return visit([] { return T(2); });

@@ -1,4 +1,4 @@
-// Contract of assign_cost, and the parts of one anchor's cost that both backends add up.
+// Contract of assign_cost, and the two parts of one anchor's cost, which the backends add up.
 #pragma once
 
 #include <limits>
@@ -73,13 +73,13 @@ inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, co
   return call;
 }
 
-// Anchor `i` of (B, A) has an object whose row and label exist.
+// Whether anchor `i` of (B, A) is matched to an object whose row and label exist.
 COLAD_HD bool has_cost(const AssignCostParams& p, int64_t i) {
   const int64_t row = p.matched[i];
   return row >= 0 && row < p.objects && p.gt_labels[row] >= 0 && p.gt_labels[row] < p.classes;
 }
 
-// The parts of the cost of anchor `i`, for which has_cost holds.
+// The parts of the cost of anchor `i`. has_cost must hold. The class part sums the classes first, first + step, ...
 template <typename T>
 COLAD_HD float class_cost_at(const AssignCostParams& p, int64_t i, int64_t first, int64_t step) {
   const ChannelRow logits = channel_row(p.logits, i / p.anchor_count, i % p.anchor_count);

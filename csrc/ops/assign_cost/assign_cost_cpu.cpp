@@ -1,5 +1,5 @@
-// assign_cost on the CPU: only matched anchors cost anything. They are taken in groups: of some classes after the other
-// the group's logits are copied from the maps, and their losses added side by side.
+// assign_cost on the CPU. Only matched anchors have a cost. They are processed in groups: for a few classes at a time,
+// the logits of the group are copied from the maps, and a vectorised loop adds their losses.
 #include "ops/assign_cost/assign_cost_cpu.h"
 
 #include <algorithm>
@@ -14,15 +14,15 @@
 namespace colad {
 namespace {
 
-constexpr int64_t kAnchorsAThread = 1 << 14;  // with one in ten matched, about 100 us of work
-constexpr int64_t kClasses = 4;               // copied, and the next ones asked for, before their losses are computed
+constexpr int64_t kAnchorsAThread = 1 << 14;  // with one anchor in ten matched, about 100 us of work
+constexpr int64_t kClasses = 4;               // classes copied at a time, while the next ones are prefetched
 
 struct ClassSums {
   float prediction[kClasses][kGroup], sum[kGroup];
   int32_t label[kGroup];
 };
 
-// Reads classes first..last of the group, and asks for as many that follow.
+// Reads the logits of classes first..last of the group, and prefetches the next kClasses classes.
 template <typename T>
 void read_classes(const AssignCostParams& p, const Group& group, const Runs& runs, int64_t first, int64_t last,
                   ClassSums& sums) {
@@ -37,7 +37,7 @@ void read_classes(const AssignCostParams& p, const Group& group, const Runs& run
   });
 }
 
-// `loss_of(prediction, target)`
+// Adds loss_of(prediction, is_target) of classes first..last to the sums of the first `count` candidates.
 template <typename LossOf>
 void add_losses(int64_t first, int64_t last, int64_t count, LossOf loss_of, ClassSums& sums) {
   vectorised_fused([=, &sums] {
@@ -53,7 +53,7 @@ void add_losses(int64_t first, int64_t last, int64_t count, LossOf loss_of, Clas
   });
 }
 
-// Calls visit(loss_of) with the loss of a class prediction.
+// Calls visit(loss_of) with the loss function of a class prediction.
 template <typename Visit>
 void with_class_loss(const CostOptions& options, Visit visit) {
   if (options.probs) {
@@ -85,7 +85,7 @@ void write_class_costs(const AssignCostParams& p, const Group& group, float* cos
   std::copy_n(sums.sum, group.count, cost);
 }
 
-// The corners of the predicted boxes and of their objects, coordinate by coordinate.
+// The corners of the predicted boxes and of their objects, an array a coordinate.
 struct Corners {
   float box[4][kGroup], gt[4][kGroup];
 };
@@ -142,7 +142,7 @@ void write_group(const AssignCostParams& p, const Group& group) {
   }
 }
 
-// Of the anchors begin..end, which lie on one level of the logits and one of the boxes.
+// Writes the costs of anchors begin..end, which are on one level of the logits and on one level of the boxes.
 void write_costs_of_level(const AssignCostParams& p, Group& group, int64_t begin, int64_t end) {
   group.count = 0;
   for_each_matched(p.matched + group.image * p.anchor_count, begin, end, [&](int64_t anchor, int64_t row) {
@@ -158,7 +158,7 @@ void write_costs_of_level(const AssignCostParams& p, Group& group, int64_t begin
   }
 }
 
-// On the CPU what only the data can tell is checked before anything is computed.
+// Checks the values of the matches before anything is computed. On CUDA, has_cost skips wrong ones.
 void check_matched(const AssignCostParams& p) {
   const int64_t* matched = p.matched;
   int64_t least = kIgnored, most = -1;
@@ -200,7 +200,7 @@ void write_costs(const AssignCostParams& p, int64_t image, int64_t begin, int64_
   group.image = image;
   for (int l = 0; l < p.logits.count; ++l) {
     group.logits = p.logits.level[l];
-    for (int b = 0; b < p.boxes.count; ++b) {  // mostly the same levels, but they may be others
+    for (int b = 0; b < p.boxes.count; ++b) {  // mostly the same levels as those of the logits, but not always
       group.boxes = p.boxes.level[b];
       const int64_t first = std::max(group.logits.first_anchor, group.boxes.first_anchor);
       const int64_t last = std::min(p.logits.end_of(l, p.anchor_count), p.boxes.end_of(b, p.anchor_count));

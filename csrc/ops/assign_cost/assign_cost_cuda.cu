@@ -1,22 +1,22 @@
-// assign_cost on CUDA: a block looks through a tile of anchors, lists the few that have an object, and its threads
-// share their classes. The parts of a cost are added in a fixed order.
+// assign_cost on CUDA. A block reads a tile of anchors and lists the few that have an object. Then its threads share
+// the classes of the listed anchors. The parts of a cost are added in a fixed order.
 #include "common/reduce.cuh"
 #include "ops/assign_cost/assign_cost.h"
 
 namespace colad {
 namespace {
 
-constexpr int kBlock = 128;  // anchors of a tile, one a thread; with one in ten matched, 13 x kParts items; not tuned
-                             // on a card
-constexpr int kParts = 8;    // classes of an anchor are dealt to 8 threads: together they read 32 bytes, one sector
+// Anchors of a tile, one a thread. With one in ten matched, the threads share 13 x kParts items. Not tuned on a card.
+constexpr int kBlock = 128;
+constexpr int kParts = 8;  // 8 threads share the classes of an anchor: together they read 32 bytes, one sector
 
 struct Listed {
-  int anchor[kBlock];  // of the tile
+  int anchor[kBlock];  // within the tile
   float part[kBlock * kParts];
   int of_warp[kBlock / kWarp];
 };
 
-// Lists the threads for which `listed` holds, in order; returns how many. All threads of the block call it.
+// Lists the threads for which `listed` is true, in order, and returns their number. All threads of the block call it.
 __device__ int list_threads(bool listed, Listed& list) {
   const unsigned votes = __ballot_sync(kFullMask, listed);
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
@@ -40,7 +40,8 @@ template <typename T>
 __global__ void assign_cost_kernel(const __grid_constant__ AssignCostParams p) {
   __shared__ Listed list;
   const int64_t count = p.images * p.anchor_count;
-  const bool rows = p.logits.level[0].stride_channel == 1;  // classes side by side, or maps: anchors side by side
+  // True: the classes of an anchor are neighbours in memory. False (class maps): the anchors of a class are.
+  const bool rows = p.logits.level[0].stride_channel == 1;
   for (int64_t begin = int64_t(blockIdx.x) * kBlock; begin < count; begin += int64_t(gridDim.x) * kBlock) {
     const int64_t own = begin + threadIdx.x;
     const bool listed = own < count && has_cost(p, own);
@@ -61,7 +62,7 @@ __global__ void assign_cost_kernel(const __grid_constant__ AssignCostParams p) {
       const int64_t i = begin + list.anchor[threadIdx.x];
       p.cost[i] = cost + box_cost_at(p, i);
     }
-    // No barrier here: the list is made anew after the next one, which waits for those who still read this one.
+    // No barrier here: list_threads writes the next list only after its own barrier, when no thread reads this list.
   }
 }
 

@@ -2,7 +2,7 @@
 //
 //   c = FL(p, C) + box_weight * (1 - IoU(b, B))
 //
-// FL is the sigmoid focal loss of the one-hot target summed over the classes; IoU may be GIoU.
+// FL is the sigmoid focal loss of the one-hot target, summed over the classes. IoU may be GIoU.
 #pragma once
 
 #include "ops/focal_loss/focal_loss_math.h"
@@ -17,7 +17,7 @@ struct CostOptions {
   bool probs;  // class predictions are probabilities, not logits
 };
 
-// FL of the classes first, first + step, ...; `class_prediction(c)` gives the logit or probability of class c.
+// FL over the classes first, first + step, ... `class_prediction(c)` gives the logit or the probability of class c.
 template <typename ClassPrediction>
 COLAD_HD float class_cost(ClassPrediction class_prediction, int64_t first, int64_t step, int64_t classes, int64_t label,
                           const CostOptions& options) {

@@ -1,5 +1,6 @@
-// Candidates taken together on the CPU, and the reading of their predictions. An object's candidates fill rows of
-// anchors: neighbours in a group are mostly neighbours in memory, and are copied a vector at a time.
+// A group of candidates that the CPU processes together, and the code that reads their predictions. The candidates of
+// an object fill parts of rows of anchors. So neighbours in a group are mostly neighbours in memory, and are copied a
+// vector at a time.
 #pragma once
 
 #include <cstring>
@@ -11,19 +12,19 @@ namespace colad {
 constexpr int64_t kGroup = 512;  // measured: 256 are 2 % slower
 constexpr int64_t kWidth = 16;   // floats of the widest vector
 
-// Candidates of one image, on one level of the logits and one of the boxes, ascending.
+// Candidates of one image, on one level of the logits and on one level of the boxes, in ascending order.
 struct Group {
   LevelView logits, boxes;
   int64_t image, count;
   int64_t anchor[kGroup], row[kGroup];
 };
 
-// Stretches of neighbours in a channel of one of a group's views, of kWidth elements at most.
+// Runs of candidates that are neighbours in a channel of one of the group's views. A run has at most kWidth elements.
 struct Runs {
-  int64_t first[kGroup], length[kGroup];  // elements of the channel
-  int64_t slot[kGroup];                   // of the first, in the group
+  int64_t first[kGroup], length[kGroup];  // in elements of the channel
+  int64_t slot[kGroup];                   // place of the run's first candidate in the group
   int64_t count;
-  bool single;  // none has a neighbour, as where channels lie side by side
+  bool single;  // no candidate has a neighbour, as where the channels of an anchor are neighbours in memory
 };
 
 inline Runs runs_of(const Group& group, const LevelView& view) {
@@ -44,7 +45,8 @@ inline Runs runs_of(const Group& group, const LevelView& view) {
   return runs;
 }
 
-// Asks for the cache lines of a channel. Into the second cache: more of them may be under way than into the first.
+// Prefetches the cache lines of a channel into the second-level cache. More loads can be in flight to that cache than
+// to the first-level cache.
 template <typename T>
 void prefetch_channel(const T* channel, const Runs& runs) {
   for (int64_t r = 0; r < runs.count; ++r) {
@@ -71,7 +73,8 @@ void copy_both_ends(const T* from, int64_t length, float* to) {
   copy_elements<kCount>(from + length - kCount, to + length - kCount);
 }
 
-// Copies the candidates' elements of a channel, and reads no other: each might lie in a cache line nobody asked for.
+// Copies the candidates' elements of a channel. It reads no other element: that one might be in a cache line that was
+// not prefetched.
 template <typename T>
 void copy_channel(const T* channel, const Runs& runs, float* to) {
   if (runs.single) {

@@ -1,5 +1,5 @@
-// Contracts of what co-learning needs between the networks' costs and the one that assigns: indicator_means, and
-// select_costs.
+// Contracts of indicator_means and select_costs. Co-learning computes the costs of several networks; these operators
+// select the costs that decide the assignment.
 #pragma once
 
 #include "common/boxed.h"
@@ -35,7 +35,7 @@ inline IndicatorCall indicator_contract(const Tensor& values, const Tensor& gt_o
   return call;
 }
 
-// Mean over the image's objects, in row order; `i` runs over networks x images.
+// Writes the mean over the objects of an image, in row order. `i` runs over networks x images.
 COLAD_HD void write_indicator_mean(const IndicatorParams& p, int64_t i) {
   const Rows rows = rows_of_image(p.gt_offsets, i % p.images, p.objects);
   IndicatorMean mean;
@@ -85,8 +85,8 @@ inline SelectCall select_contract(const Tensor& costs, const Tensor& matched, co
   return call;
 }
 
-// The cost that the network chosen for the anchor's object and level gives it, infinite without an object; `i` runs
-// over images x anchors.
+// Writes the cost of one anchor, from the network that is chosen for the anchor's object and level. An anchor without
+// an object has an infinite cost. `i` runs over images x anchors.
 COLAD_HD void write_selected(const SelectParams& p, int64_t i) {
   const int64_t row = p.matched[i];
   if (row < 0 || row >= p.objects) {

@@ -4,7 +4,7 @@
 namespace colad {
 namespace {
 
-constexpr int64_t kAnchorsAThread = 1 << 15;  // a comparison and a copy each
+constexpr int64_t kAnchorsAThread = 1 << 15;  // one comparison and one copy an anchor
 
 struct ColadAssignCpu {
   static void means(const IndicatorCall& call) {

@@ -5,7 +5,7 @@
 namespace colad {
 namespace {
 
-constexpr int kMeansBlock = 32;    // a few networks x some images: one warp, each thread adds up an image's objects
+constexpr int kMeansBlock = 32;    // a few networks x some images; each thread adds up the objects of one image
 constexpr int kSelectBlock = 256;  // enough warps to hide the loads; not tuned on a card
 
 __global__ void indicator_means_kernel(IndicatorParams p) {

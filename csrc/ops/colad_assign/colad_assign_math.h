@@ -1,11 +1,11 @@
-// Of several networks, whose cost an anchor gets, and how the networks' indicators are averaged. Torch-free.
+// Which of several networks gives an anchor its cost, and the mean of a network's indicators. Torch-free.
 #pragma once
 
 #include "ops/split_candidates/split_candidates_math.h"
 
 namespace colad {
 
-// Mean of the indicators that are defined (not NaN), in the order they come: the same bits in whatever batch.
+// The mean of the indicators that are not NaN, added in the order of the calls: the same bits in every batch.
 struct IndicatorMean {
   double sum = 0.0;
   int64_t count = 0;
@@ -19,12 +19,12 @@ struct IndicatorMean {
   COLAD_HD double mean() const { return mean_of(sum, count); }
 };
 
-// A network that does not exist (-1: none was chosen) is the first.
+// The chosen network, or the first one if `chosen` does not exist (-1: none was chosen).
 COLAD_HD int64_t network_or_first(int64_t chosen, int64_t networks) {
   return chosen < 0 || chosen >= networks ? 0 : chosen;
 }
 
-// The level of an anchor, from where each level begins.
+// The level of an anchor. `level_begin` holds the first anchor of every level, and the end.
 COLAD_HD int level_of(int64_t anchor, const int64_t* level_begin) {
   int level = 0;
   while (anchor >= level_begin[level + 1]) {

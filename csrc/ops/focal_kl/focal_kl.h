@@ -1,5 +1,5 @@
-// Contract of focal_kl_loss, and its value and derivative at one element, and the operators over a backend's way of
-// walking elements.
+// Contract of focal_kl_loss, its value and derivative at one element, and the operators. A backend passes its loop over
+// the elements as a template parameter.
 #pragma once
 
 #include "common/boxed.h"
@@ -8,7 +8,7 @@
 
 namespace colad {
 
-// The options as they are given; FocalKlOptions<T> holds those of the formula.
+// The options as the caller gives them. FocalKlOptions<T> holds the options of the formula.
 struct FocalKlLossOptions {
   double gamma;
   bool teacher_is_logits;
@@ -43,7 +43,7 @@ inline FocalKlCall focal_kl_contract(const Tensor& student_logits, const Tensor&
   return {loss_contract(student_logits, "student_logits", weight, grad, result), strided(teacher), options};
 }
 
-// Of one logit and its teacher.
+// The loss of one student logit and its teacher.
 template <typename C>
 struct FocalKlFormula {
   using Side = FocalKlSide<C>;
@@ -93,7 +93,7 @@ Tensor focal_kl_loss_op(const Tensor& student_logits, const Tensor& teacher, std
   return sum ? call.loss.total : call.loss.out;
 }
 
-// The sum, and the gradient of the sum times `grad` (1 where it is not given).
+// Returns the sum, and the gradient of the sum times `grad`. Without `grad` the factor is 1.
 template <typename Walk>
 std::tuple<Tensor, Tensor> focal_kl_loss_and_gradient_op(const Tensor& student_logits, const Tensor& teacher,
                                                          std::optional<Tensor> weight, std::optional<Tensor> grad,

@@ -4,9 +4,9 @@
 //
 // With `smooth` > 0 the weight is ((p_t - p_s)^2 + smooth)^(gamma / 2), as in the official code (1e-6).
 //
-// Loss and KL do not change when both probabilities are replaced by their complements, so everything is computed on the
-// side where p_t <= 1/2: there q = p_t and p_s = sigmoid(x) keep all their digits, for logits of +-1e4 and p_t in {0,
-// 1} too.
+// Loss and KL do not change if both probabilities are replaced by their complements. So everything is computed on the
+// side where the teacher's probability is at most 1/2. There q = p_t and p_s = sigmoid(x) keep all their digits, also
+// for logits of +-1e4 and for p_t in {0, 1}.
 #pragma once
 
 #include "common/logistic.h"
@@ -18,13 +18,13 @@ struct FocalKlOptions {
   T gamma, smooth;
 };
 
-// Student and teacher on the side where the teacher's probability is at most 1/2: what takes an exponential or a
-// logarithm each.
+// Student and teacher on the side where the teacher's probability is at most 1/2. The fields are the values that need
+// an exponential or a logarithm.
 template <typename T>
 struct FocalKlSide {
   T x, exp_x;  // the student's logit, exp(-|x|)
   T z, odds;   // the teacher's logit, exp(z) <= 1
-  T sign;      // -1 where the side was changed
+  T sign;      // -1 if the probabilities were replaced by their complements, else 1
 };
 
 template <typename T>
@@ -41,8 +41,9 @@ COLAD_HD FocalKlSide<T> side_of_probability(T student, T teacher) {
           sign};
 }
 
-// KL of teacher and student logits z and z + u for |u| <= series_limit: the cumulants of a yes or no of variance v,
-// skewed by w = 1 - 2 q, times u^n / n!, from the second on. What is left out is below a few roundings.
+// KL of teacher logit z and student logit z + u, for |u| <= series_limit. It is the series of the cumulants, from the
+// second on, times u^n / n!, of a Bernoulli variable with probability q: its variance is v, its skew comes from w = 1 -
+// 2 q. The omitted terms are smaller than a few rounding errors.
 template <typename T>
 COLAD_HD T series_limit() {
   return sizeof(T) == sizeof(double) ? T(0.025) : T(0.125);
@@ -73,7 +74,8 @@ template <typename T>
 COLAD_HD FocalKlTerms<T> focal_kl_terms(const FocalKlSide<T>& side) {
   const T a = T(1) + side.exp_x, b = T(1) + side.odds, over_a = T(1) / a, over_b = T(1) / b;
   const T q = side.odds * over_b, v = q * over_b, u = side.x - side.z;
-  // From what was not rounded yet where both are small; else p_s is the larger part.
+  // For x < 0 both probabilities may be small. Their difference comes from the exponentials, before any division rounds
+  // them. For x >= 0, p_s is the larger one.
   const T apart = side.exp_x - side.odds;
   const T difference = side.x >= T(0) ? over_a - q : apart * (over_a * over_b);
   // softplus(x) - softplus(z) + q (z - x), where softplus(x) is max(x, 0) + log(1 + exp(-|x|)).
@@ -83,7 +85,7 @@ COLAD_HD FocalKlTerms<T> focal_kl_terms(const FocalKlSide<T>& side) {
   return {difference, side.exp_x * over_a * over_a, std::fabs(u) <= series_limit<T>() ? near : far};
 }
 
-// base^(gamma / 2) with the usual exponents spared a pow.
+// base^(gamma / 2). The usual exponents need no pow.
 template <typename T>
 COLAD_HD T half_power(T base, T gamma) {
   if (gamma == T(2)) return base;
@@ -98,8 +100,8 @@ COLAD_HD T focal_kl_loss(const FocalKlSide<T>& side, const FocalKlOptions<T>& op
   return half_power(terms.difference * terms.difference + options.smooth, options.gamma) * terms.kl;
 }
 
-// d loss / d student logit = w (p_s - p_t) + KL dw,  dw = gamma (p_s - p_t) w / base * p_s (1 - p_s). Where base is 0,
-// so is KL, and of higher order than any gamma >= 0 could divide it by.
+// d loss / d student logit = w (p_s - p_t) + KL dw,  dw = gamma (p_s - p_t) w / base * p_s (1 - p_s). If base is 0, KL
+// is 0 too, and of higher order: for every gamma >= 0 the second term is 0.
 template <typename T>
 COLAD_HD T focal_kl_derivative(const FocalKlSide<T>& side, const FocalKlOptions<T>& options) {
   const FocalKlTerms<T> terms = focal_kl_terms(side);
@@ -108,7 +110,7 @@ COLAD_HD T focal_kl_derivative(const FocalKlSide<T>& side, const FocalKlOptions<
   if (options.gamma == T(0)) {
     return side.sign * difference;
   }
-  // First KL / base, so that it cannot overflow; with gamma 2 the weight is base.
+  // KL / base comes first: this order cannot overflow. With gamma 2 the weight equals base.
   const T kl_share = options.gamma == T(2) ? terms.kl : (base > T(0) ? terms.kl / base : T(0)) * weight;
   return side.sign * difference * (weight + options.gamma * kl_share * terms.slope);
 }

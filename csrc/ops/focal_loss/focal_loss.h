@@ -1,5 +1,5 @@
-// Contract of sigmoid_focal_loss, and its value and derivative at one element, and the operators over a backend's way
-// of walking elements.
+// Contract of sigmoid_focal_loss, its value and derivative at one element, and the operators. A backend passes its loop
+// over the elements as a template parameter.
 #pragma once
 
 #include "ops/focal_loss/focal_loss_math.h"
@@ -26,11 +26,11 @@ inline FocalLossCall focal_loss_contract(const Tensor& logits, const Tensor& lab
   return {loss_contract(logits, "logits", weight, grad, result), strided_rows(labels), options};
 }
 
-// -1 and C are background, -2 is ignored. On CUDA, where it cannot be checked without a sync, so is a label that does
-// not exist.
+// Whether a label is a class or background (-1 and C). Other labels are ignored: -2, and on CUDA also labels that do
+// not exist, because checking them would synchronise with the device.
 COLAD_HD bool label_counts(int64_t label, int64_t classes) { return label >= kBackground && label <= classes; }
 
-// Of one logit that counts.
+// The loss of one logit whose row is not ignored.
 template <typename C>
 struct FocalLossFormula {
   using Side = FocalLossSide<C>;
@@ -47,7 +47,7 @@ struct FocalLossAt : FocalLossFormula<compute_t<T>> {
   using Formula = FocalLossFormula<C>;
   static constexpr bool kTargetOfRow = true;
   struct Target {
-    bool counts, hit;  // whether the row is not ignored, and its label is this column
+    bool counts, hit;  // whether the row is not ignored; whether its label is this column
   };
   Strided logits, labels;
   int64_t classes;
@@ -60,7 +60,7 @@ struct FocalLossAt : FocalLossFormula<compute_t<T>> {
 
   COLAD_HD C logit(const Element& e) const { return static_cast<C>(static_cast<const T*>(logits.data)[logits.at(e)]); }
 
-  // kIgnored also for a label that does not exist.
+  // The label of an element's row. For a label that does not exist it is kIgnored.
   COLAD_HD int64_t label(const Element& e) const {
     const int64_t label = static_cast<const int64_t*>(labels.data)[labels.at(e)];
     return label_counts(label, classes) ? label : kIgnored;
@@ -75,7 +75,7 @@ struct FocalLossAt : FocalLossFormula<compute_t<T>> {
   }
 };
 
-// What only the data can tell; CPU only.
+// Checks the values of the labels. CPU only.
 inline void check_labels(const FocalLossCall& call) {
   const LossParams& p = call.loss.params;
   for (int64_t image = 0; image < p.images; ++image) {
@@ -102,7 +102,7 @@ Tensor sigmoid_focal_loss_op(const Tensor& logits, const Tensor& labels, std::op
   return sum ? call.loss.total : call.loss.out;
 }
 
-// The sum, and the gradient of the sum times `grad` (1 where it is not given).
+// Returns the sum, and the gradient of the sum times `grad`. Without `grad` the factor is 1.
 template <typename Walk>
 std::tuple<Tensor, Tensor> sigmoid_focal_loss_and_gradient_op(const Tensor& logits, const Tensor& labels,
                                                               std::optional<Tensor> weight, std::optional<Tensor> grad,

@@ -7,7 +7,7 @@ namespace colad {
 namespace {
 
 struct FocalLossBlocks {
-  // 1 where a label is the column, else 0; an ignored row weighs 0.
+  // A target is 1 if the row's label is the column, else 0. An ignored row gets the weight 0.
   template <typename T, typename C>
   static void targets(const LossParams& p, const FocalLossAt<T>& at, int64_t first, LossBlock<C>& block,
                       LossBuffers<C>& buffers) {
@@ -42,7 +42,7 @@ struct FocalLossBlocks {
     });
   }
 
-  // The rows from `e` on whose label is its column; returns whether some of them are ignored.
+  // Writes the targets of `length` rows in the column of `e`. Returns whether some of the rows are ignored.
   template <typename T, typename C>
   static bool read_column(const FocalLossAt<T>& at, const Element& e, int length, C* targets) {
     const auto* labels = static_cast<const int64_t*>(at.labels.data) + at.labels.at(e);

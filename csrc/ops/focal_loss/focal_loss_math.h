@@ -1,6 +1,6 @@
 // The sigmoid focal loss of one logit (Lin et al. 2017, eq. 5) and its derivative. Torch-free.
 //
-// With s = sigmoid(y) the probability of being wrong (y = -x for the target class, y = x for the others):
+// Let y = -x for the target class and y = x for the others. Then s = sigmoid(y) is the probability of a wrong answer:
 //   loss = a * s^gamma * softplus(y),        a = alpha for the target class, 1 - alpha for the others
 //   d loss / d y = a * s^gamma * (gamma * (1 - s) * softplus(y) + s)
 #pragma once
@@ -15,7 +15,7 @@ struct FocalOptions {
   T gamma;
 
   FocalOptions() = default;
-  // alpha < 0: no weighting.
+  // alpha < 0: both weights are 1.
   COLAD_HD FocalOptions(T alpha, T gamma)
       : of_target(alpha < T(0) ? T(1) : alpha), of_others(alpha < T(0) ? T(1) : T(1) - alpha), gamma(gamma) {}
 };
@@ -35,7 +35,7 @@ COLAD_HD T focal_alpha(bool target, const FocalOptions<T>& options) {
 template <typename T>
 struct FocalLossSide {
   Logistic<T> y;
-  T sign;  // of d y / d x: -1 for the target class
+  T sign;  // d y / d x: -1 for the target class, else 1
 };
 
 template <typename T>
@@ -65,7 +65,8 @@ COLAD_HD T focal_loss_derivative(T logit, bool target, const FocalOptions<T>& op
   return focal_loss_derivative(side_of_class(logit, target), options);
 }
 
-// The same loss of a probability. As in torch's binary_cross_entropy the logarithm is cut at -100.
+// The same loss for a probability instead of a logit. The logarithm is at least -100, as in torch's
+// binary_cross_entropy.
 template <typename T>
 COLAD_HD T focal_loss_of_probability(T probability, bool target, const FocalOptions<T>& options) {
   const T right = target ? probability : T(1) - probability;

@@ -1,5 +1,5 @@
-// The options of a focal loss as they are given, and their checks. Not only focal_loss takes them, assign_cost does
-// too. FocalOptions<T> holds the same for the formula.
+// The options of a focal loss as the caller gives them, and their checks. focal_loss and assign_cost use them.
+// FocalOptions<T> holds the same options for the formula.
 #pragma once
 
 #include "common/boxed.h"

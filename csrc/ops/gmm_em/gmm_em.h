@@ -1,4 +1,4 @@
-// Contract of gmm_em: checks, outputs, and how a fit is written out.
+// Contract of gmm_em: the checks, the outputs, and the functions that write a fit to them.
 #pragma once
 
 #include <tuple>
@@ -34,7 +34,7 @@ struct GmmEmCall {
   }
 };
 
-// With tol = 0 every fit runs to max_iter: a bound within which that still ends.
+// The largest max_iter. With tol = 0 every fit runs to max_iter; with this bound it still ends.
 constexpr int64_t kMostIterations = 1000000;
 
 inline MixtureOptions mixture_options(std::string_view covariance, int64_t max_iter, double tol, double reg_covar) {
@@ -101,7 +101,7 @@ inline GmmEmCall gmm_em_contract(const Tensor& values, const Tensor& starts, con
   return call;
 }
 
-// Values that belong to no segment (the padding of a padded batch).
+// Writes the outputs of a value that belongs to no segment (the padding of a padded batch).
 COLAD_HD void write_padding(const GmmEmParams& p, int64_t i) {
   p.responsibility[i] = std::numeric_limits<double>::quiet_NaN();
   p.log_likelihood[i] = std::numeric_limits<double>::quiet_NaN();
@@ -114,7 +114,7 @@ COLAD_HD void write_value(const GmmEmParams& p, int64_t i, const ValueScore& sco
   p.labels[i] = score.label;
 }
 
-// Component k of segment g.
+// Writes component k of segment g.
 COLAD_HD void write_component(double* weights, double* means, double* variances, int64_t g, int k,
                               const Mixture& mixture) {
   weights[2 * g + k] = mixture.weight[k];

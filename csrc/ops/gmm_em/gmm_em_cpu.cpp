@@ -7,7 +7,7 @@
 namespace colad {
 namespace {
 
-constexpr int64_t kSegmentsAThread = 64;  // a fit of 20 values takes some 1.5 us
+constexpr int64_t kSegmentsAThread = 64;  // a fit of 20 values takes about 1.5 us
 
 void check_data(const GmmEmParams& p) {
   for (int64_t g = 0; g < p.segments; ++g) {

@@ -5,7 +5,8 @@
 
 namespace colad {
 
-// fit_mixture, then score_fit, with the vectors of this CPU. Compiled once, so that all operators get the same bits.
+// fit_mixture, then score_fit, with the vectors of this CPU. The function is compiled only once, so all operators get
+// the same bits.
 EmResult fit_and_score(FitBuffer& buffer, const MixtureOptions& options);
 
 }  // namespace colad

@@ -6,8 +6,8 @@
 namespace colad {
 namespace {
 
-constexpr int kBlock =
-    128;  // four segments a block: few, since their lengths and iterations differ; not tuned on a card
+// Four segments a block: few, because their lengths and numbers of iterations differ. Not tuned on a card.
+constexpr int kBlock = 128;
 
 __global__ void padding_kernel(GmmEmParams p) {
   for (int64_t i = thread_index(); i < p.count; i += thread_count()) {
@@ -19,7 +19,7 @@ template <typename T>
 __global__ void gmm_em_kernel(GmmEmParams p, double* scratch) {  // (N, 2)
   const int lane = threadIdx.x % kWarp;
   for (int64_t g = thread_index() / kWarp; g < p.segments; g += thread_count() / kWarp) {
-    // Offsets cannot be checked here without a sync: keep them inside the values.
+    // Offsets cannot be checked on CUDA without synchronising with the host: clamp them to the values.
     const int64_t start = p.starts[g] < 0 ? 0 : (p.starts[g] > p.count ? p.count : p.starts[g]);
     const int64_t end = p.ends[g] > p.count ? p.count : p.ends[g];
     const int64_t count = end > start ? end - start : 0;

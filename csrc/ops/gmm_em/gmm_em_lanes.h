@@ -1,5 +1,5 @@
-// The fit of gmm_em_math.h on the CPU: eight values side by side. Sums are those of eight lanes, added up in one order,
-// whatever vectors the CPU has. Torch-free.
+// The fit of gmm_em_math.h on the CPU, vectorised over eight lanes. Every sum has eight partial sums, which are added
+// in one fixed order, independent of the vector width of the CPU. Torch-free.
 #pragma once
 
 #include <vector>
@@ -10,11 +10,12 @@ namespace colad {
 
 constexpr int64_t kFitLanes = 8;
 
-COLAD_HD double sum_of_lanes(const double (&lane)[kFitLanes]) {
+COLAD_HD double sum_of_fit_lanes(const double (&lane)[kFitLanes]) {
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-// The values of one fit and what is computed of each, in whole eights; grows to the longest fit it has seen.
+// The values of one fit and the results of each value, padded to a multiple of eight. The memory grows to the longest
+// fit so far.
 class FitBuffer {
  public:
   void resize(int64_t count) {
@@ -29,7 +30,7 @@ class FitBuffer {
   int64_t padded() const { return padded_; }
   double* value() { return storage_.data(); }
   double* responsibility(int k) { return storage_.data() + (k + 1) * padded_; }
-  // Of the finished fit, see score_fit; labels are 0 and 1.
+  // The results of the finished fit, see score_fit. Labels are 0 and 1.
   double* log_likelihood() { return storage_.data() + 3 * padded_; }
   double* label() { return storage_.data() + 4 * padded_; }
 
@@ -38,7 +39,7 @@ class FitBuffer {
   std::vector<double> storage_;
 };
 
-// Fits the first count() values of `buffer`. No value at all gives NaN parameters.
+// Fits the first count() values of `buffer`. If there is no value, the parameters are NaN.
 inline EmResult fit_mixture(FitBuffer& buffer, const MixtureOptions& options) {
   const int64_t count = buffer.count(), padded = buffer.padded();
   if (count == 0) {
@@ -86,9 +87,9 @@ inline EmResult fit_mixture(FitBuffer& buffer, const MixtureOptions& options) {
         log_likelihood[j] += padding ? 0.0 : score.log_likelihood;
       }
     }
-    MassSums sums{{sum_of_lanes(mass0), sum_of_lanes(mass1)},
-                  {sum_of_lanes(weighted0), sum_of_lanes(weighted1)},
-                  sum_of_lanes(log_likelihood)};
+    MassSums sums{{sum_of_fit_lanes(mass0), sum_of_fit_lanes(mass1)},
+                  {sum_of_fit_lanes(weighted0), sum_of_fit_lanes(weighted1)},
+                  sum_of_fit_lanes(log_likelihood)};
     update_weights_and_means(fit.mixture, sums);
     double scatter0[kFitLanes] = {}, scatter1[kFitLanes] = {};
     const double mean0 = fit.mixture.mean[0], mean1 = fit.mixture.mean[1];
@@ -98,14 +99,14 @@ inline EmResult fit_mixture(FitBuffer& buffer, const MixtureOptions& options) {
         scatter1[j] += second[i + j] * centred_square(value[i + j], mean1);
       }
     }
-    const double scatter[2] = {sum_of_lanes(scatter0), sum_of_lanes(scatter1)};
+    const double scatter[2] = {sum_of_fit_lanes(scatter0), sum_of_fit_lanes(scatter1)};
     update_variances(fit.mixture, sums, scatter, options);
     fit.converged = rule.stop(sums.log_likelihood / static_cast<double>(count), options.tol);
   }
   return fit;
 }
 
-// Responsibilities, log-likelihoods and labels of the values by the mixture that was fitted to them.
+// Writes the responsibilities, log-likelihoods and labels of the values under the fitted mixture.
 inline void score_fit(FitBuffer& buffer, const Mixture& mixture) {
   const MixtureTerms terms = mixture_terms(mixture);
   const int64_t padded = buffer.padded();

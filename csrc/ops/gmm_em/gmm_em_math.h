@@ -3,11 +3,12 @@
 // Torch-free.
 //
 //   E-step  log r_k(x) = log w_k + log N(x; m_k, v_k) - log p(x),   log p(x) = log sum_k w_k N(x; m_k, v_k)
-//   M-step  n_k = sum r_k + 10 eps;  w_k = n_k / sum n;  m_k = sum r_k x / n_k;  v_k = sum r_k (x - m_k)^2 / n_k +
-//   reg_covar stop when the mean of log p changes by less than tol (the first change is infinite), or after max_iter
+//   M-step  n_k = sum r_k + 10 eps;  w_k = n_k / sum n;  m_k = sum r_k x / n_k;
+//           v_k = sum r_k (x - m_k)^2 / n_k + reg_covar
+//   stop    when the mean of log p changes by less than tol (the first change is infinite), or after max_iter
 //
-// The second moment is centred on the new mean (two passes), so nothing cancels where variances are small against
-// means.
+// The variance is computed in a second pass, around the new mean. So no digits cancel where the variance is small
+// compared with the mean.
 #pragma once
 
 #include <limits>
@@ -36,7 +37,7 @@ COLAD_HD Mixture initial_mixture(double smallest, double largest) {
   return {{0.5, 0.5}, {smallest, largest}, {1.0, 1.0}};
 }
 
-// Everything of a mixture that does not depend on the value, computed once an iteration.
+// The terms of a mixture that do not depend on the value. They are computed once an iteration.
 struct MixtureTerms {
   double constant[2], mean[2], half_precision[2];
 };
@@ -46,7 +47,7 @@ COLAD_HD MixtureTerms mixture_terms(const Mixture& mixture) {
   for (int k = 0; k < 2; ++k) {
     terms.constant[k] = std::log(mixture.weight[k]) - 0.5 * (kLog2Pi + std::log(mixture.variance[k]));
     terms.mean[k] = mixture.mean[k];
-    // A variance of 0 (reg_covar = 0, equal values) has no density: infinity makes its scores NaN.
+    // A component of variance 0 (reg_covar = 0, equal values) has no density: infinity makes its scores NaN.
     terms.half_precision[k] =
         mixture.variance[k] == 0.0 ? std::numeric_limits<double>::infinity() : 0.5 / mixture.variance[k];
   }
@@ -63,7 +64,7 @@ COLAD_HD ValueScore score_value(double x, const MixtureTerms& terms) {
   const double d0 = x - terms.mean[0], d1 = x - terms.mean[1];
   const double log0 = terms.constant[0] - d0 * d0 * terms.half_precision[0];
   const double log1 = terms.constant[1] - d1 * d1 * terms.half_precision[1];
-  // One exponential: of the less probable component relative to the other.
+  // One exponential is enough: that of the less probable component relative to the other one.
   const bool second = log1 > log0;
   const double top = second ? log1 : log0;
   const double small = exp_nonpositive((second ? log0 : log1) - top);
@@ -72,7 +73,7 @@ COLAD_HD ValueScore score_value(double x, const MixtureTerms& terms) {
       {second ? small_share : big_share, second ? big_share : small_share}, top + log1p_unit(small), second ? 1 : 0};
 }
 
-// First pass of the M-step.
+// The sums of the first pass of the M-step.
 struct MassSums {
   double mass[2], weighted[2], log_likelihood;
 };
@@ -85,7 +86,7 @@ COLAD_HD void add_mass(MassSums& sums, double x, const ValueScore& score) {
   sums.log_likelihood += score.log_likelihood;
 }
 
-// Weights and means of the M-step; turns the masses into n_k. Variances need the second pass.
+// Sets the weights and means in the M-step, and turns the masses into n_k. The variances need the second pass.
 COLAD_HD void update_weights_and_means(Mixture& mixture, MassSums& sums) {
   for (int k = 0; k < 2; ++k) {
     sums.mass[k] += 10.0 * std::numeric_limits<double>::epsilon();
@@ -120,7 +121,7 @@ COLAD_HD EmResult empty_fit() {
   return {{{nan, nan}, {nan, nan}, {nan, nan}}, 0, false};
 }
 
-// Mean log-likelihood of consecutive iterations: whether to stop.
+// Whether to stop: compares the mean log-likelihoods of consecutive iterations.
 struct StoppingRule {
   double previous = -std::numeric_limits<double>::infinity();
 

@@ -1,5 +1,4 @@
-// The fit of gmm_em_math.h walked by one warp: lane i takes values i, i + 32, ...; every lane ends with the same
-// mixture.
+// The fit of gmm_em_math.h by one warp. Lane i processes the values i, i + 32, ... All lanes end with the same mixture.
 #pragma once
 
 #include "common/reduce.cuh"
@@ -15,8 +14,8 @@ struct NanMax {
   __device__ double operator()(double a, double b) const { return maximum(a, b); }
 };
 
-// All 32 lanes call it. `responsibility` is scratch for 2 * count values; each lane touches only those of its own
-// values.
+// All 32 lanes call it. `responsibility` is scratch memory for 2 * count values. A lane reads and writes only those of
+// its own values.
 template <typename Value>
 __device__ EmResult fit_mixture_warp(Value value, int64_t count, double* responsibility,
                                      const MixtureOptions& options) {

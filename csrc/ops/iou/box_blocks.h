@@ -1,5 +1,5 @@
-// Boxes in blocks, coordinate by coordinate, so that a block of them is computed side by side; and the box around each
-// block, so that a block is skipped that a box does not reach: all its overlaps are 0.
+// Boxes in blocks. Each coordinate has an array of its own, so loops over a block are vectorised. Each block also has a
+// bounding box. A box that does not reach the bounding box skips the whole block: all its overlaps there are 0.
 #pragma once
 
 #include <limits>
@@ -10,13 +10,13 @@
 
 namespace colad {
 
-constexpr int64_t kBlockBoxes = 64;  // anchors: some rows of a coarse level, part of a row of a fine one
+constexpr int64_t kBlockBoxes = 64;  // of anchors: some rows of a coarse level, a part of a row of a fine level
 
-// What vector loops capture by value.
+// Pointers to the arrays. Vectorised loops capture them by value.
 template <typename C>
 struct BoxBlocksView {
-  C *x1, *y1, *x2, *y2, *area;     // of each box; NaN behind the last one, up to a whole block
-  C *left, *top, *right, *bottom;  // of each block, whatever is not NaN
+  C *x1, *y1, *x2, *y2, *area;     // one value a box; NaN pads the last block
+  C *left, *top, *right, *bottom;  // one value a block: the bounding box of its boxes without NaN
   int64_t count, blocks;
 
   Box<C> box(int64_t i) const { return {x1[i], y1[i], x2[i], y2[i]}; }
@@ -24,7 +24,7 @@ struct BoxBlocksView {
   Box<C> around(int64_t block) const { return {left[block], top[block], right[block], bottom[block]}; }
 };
 
-// Whether two boxes may overlap; where they may not, and neither holds NaN, the overlap is 0.
+// Whether two boxes may overlap. If not, and neither holds NaN, their overlap is 0.
 template <typename C>
 bool reaches(const Box<C>& a, const Box<C>& b) {
   return (a.x2 > b.x1) & (a.x1 < b.x2) & (a.y2 > b.y1) & (a.y1 < b.y2);
@@ -40,7 +40,8 @@ bool has_nan(const Box<C>& box) {
   return box.x1 != box.x1 || box.y1 != box.y1 || box.x2 != box.x2 || box.y2 != box.y2;
 }
 
-// The smallest of a block, of what is not NaN, halving by halving: a row of minima that vectors compute.
+// The smallest value of a block (the largest with sign -1), without NaN. Every step compares one half of the values
+// with the other half, which is vectorised.
 template <typename C>
 C smallest_of_block(const C* values, C sign) {
   C least[kBlockBoxes];
@@ -59,7 +60,7 @@ C smallest_of_block(const C* values, C sign) {
 template <typename C>
 class BoxBlocks {
  public:
-  // `load(i)` is the i-th box; one for which `keep` holds 0 becomes NaN (`keep` may be null).
+  // `load(i)` is the i-th box. Boxes whose `keep` is 0 become NaN; `keep` may be null.
   template <typename Load>
   BoxBlocks(int64_t count, Load load, const uint8_t* keep) {
     const int64_t blocks = (count + kBlockBoxes - 1) / kBlockBoxes, padded = blocks * kBlockBoxes;
@@ -94,7 +95,8 @@ class BoxBlocks {
     });
   }
 
-  // For who asks for NaN where a box holds NaN: no box misses a block that has one.
+  // Makes every box reach every block that holds NaN. Callers need this if their result must be NaN for a box with NaN:
+  // without it the block may be skipped and the result is 0.
   void let_every_box_reach_nan() {
     vectorised([v = view_] {
       constexpr C kInfinity = std::numeric_limits<C>::infinity();

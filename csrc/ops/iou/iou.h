@@ -1,4 +1,4 @@
-// Contract of box_iou and aligned_box_iou: what is checked, what is allocated. Both backends call it.
+// Contract of box_iou and aligned_box_iou: the checks and the allocations. Both backends call it.
 #pragma once
 
 #include <string>
@@ -21,7 +21,8 @@ inline IouMode iou_mode(std::string_view mode, const char* name = "mode") {
   return choice(mode, name, kModes);
 }
 
-// Calls visit with the mode as a constant: a loop that asks for it at every pair is not vectorised.
+// Calls visit with the mode as a compile-time constant. The compiler does not vectorise a loop that tests the mode at
+// every pair.
 template <typename Visit>
 void with_constant(IouMode mode, Visit visit) {
   switch (mode) {
@@ -38,7 +39,7 @@ void with_constant(IouMode mode, Visit visit) {
   }
 }
 
-// A box in memory, read and written whole: 16 bytes in float32.
+// A box in memory is loaded and stored as a whole: 16 bytes in float32.
 constexpr int64_t kWidestLoad = 16;
 
 template <typename T>
@@ -59,7 +60,7 @@ COLAD_HD void store_box(T* boxes, int64_t row, const Box<compute_t<T>>& b) {
                                                  static_cast<T>(b.y2)};
 }
 
-// Boxes as load_box reads them: contiguous and aligned, which all but odd slices of a buffer are already.
+// Boxes as load_box needs them: contiguous and aligned. Almost all tensors are; odd slices of a buffer are copied.
 inline Tensor as_boxes(const Tensor& boxes) {
   const Tensor rows = as_contiguous(boxes);
   return reinterpret_cast<uintptr_t>(rows.data_ptr()) % kWidestLoad == 0 ? rows : copy_of(rows);
@@ -69,7 +70,8 @@ inline std::optional<Tensor> as_boxes(const std::optional<Tensor>& boxes) {
   return boxes ? std::optional<Tensor>(as_boxes(*boxes)) : std::nullopt;
 }
 
-// batches x n boxes against batches x m boxes -> batches x n x m values; aligned: n x n pairs on the diagonal, m = 1.
+// Pairwise: batches x n boxes and batches x m boxes give batches x n x m values. Aligned: n pairs of boxes, with
+// batches = 1 and m = 1.
 struct IouParams {
   const void *boxes1, *boxes2, *grad;
   void *out1, *out2;
@@ -77,7 +79,7 @@ struct IouParams {
   IouMode mode;
 };
 
-// Tensors that the raw pointers of the params point into.
+// The tensors that own the memory of the pointers in `params`.
 struct IouCall {
   Tensor boxes1, boxes2, grad, out1, out2;
   IouParams params;
@@ -90,7 +92,7 @@ inline void check_boxes(const Tensor& boxes, const char* name) {
         shape_of(boxes));
 }
 
-// `grad` is given for the backward; `aligned` pairs row with row.
+// `grad` is given for the backward. `aligned`: row i of boxes1 is paired with row i of boxes2 only.
 inline IouCall iou_contract(const Tensor& boxes1, const Tensor& boxes2, std::string_view mode, bool aligned,
                             const Tensor* grad) {
   check_boxes(boxes1, "boxes1");
@@ -168,8 +170,8 @@ COLAD_HD void pairwise_iou_at(const IouParams& p, int64_t i) {
                                                       load_box(static_cast<const T*>(p.boxes2), other), p.mode));
 }
 
-// The gradient of one box: `i` runs over batches x n boxes of the first kind, then batches x m of the second. Each box
-// adds up its own pairs in order, so no atomics are needed and the sum is the same at every run.
+// The gradient of one box. `i` runs over the batches x n boxes of boxes1, then over the batches x m boxes of boxes2.
+// Each box adds up its own pairs in order: no atomics are needed, and the sum is the same at every run.
 template <typename T>
 COLAD_HD void pairwise_iou_backward_at(const IouParams& p, int64_t i) {
   using C = compute_t<T>;

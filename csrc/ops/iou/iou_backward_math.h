@@ -1,6 +1,7 @@
 // Analytic derivatives of iou_math.h. Torch-free.
 //
-// At ties a maximum of equals gives half to each (as torch), a clamp at exactly 0 passes (as torch up to 2.14).
+// At a tie, a maximum gives half of the derivative to each argument (as torch). A clamp at exactly 0 passes the
+// derivative (as torch up to 2.14).
 #pragma once
 
 #include "ops/iou/iou_math.h"
@@ -9,19 +10,21 @@ namespace colad {
 
 namespace iou_detail {
 
-// Sends the derivative `d` of maximum(a, b) (or of minimum with the comparison turned) to its winner, halves at a tie.
+// Adds the derivative `d` of maximum(a, b) to that of the larger argument, or half of it to each at a tie. For
+// minimum(a, b) the caller swaps the values a and b.
 template <typename T>
 COLAD_HD void split(T d, T a, T b, T& da, T& db) {
   da += a > b ? d : (a == b ? d / T(2) : T(0));
   db += b > a ? d : (a == b ? d / T(2) : T(0));
 }
 
-// Derivative `d` of the overlap's (or hull's) extent high - low along one axis, 0 where the clamp cuts.
+// `d` is the derivative by the overlap's extent, high - low, along one axis. Adds the derivatives by the coordinates;
+// they are 0 where the clamp at 0 cuts.
 template <typename T>
 COLAD_HD void overlap_extent(T d, T a1, T a2, T b1, T b2, T& da1, T& da2, T& db1, T& db2) {
   if (minimum(a2, b2) - maximum(a1, b1) >= T(0)) {
-    split(d, b2, a2, da2, db2);      // minimum(a2, b2): the smaller wins
-    T lost_a = T(0), lost_b = T(0);  // maximum(a1, b1) enters with a minus
+    split(d, b2, a2, da2, db2);      // of minimum(a2, b2)
+    T lost_a = T(0), lost_b = T(0);  // of maximum(a1, b1), which the extent subtracts
     split(d, a1, b1, lost_a, lost_b);
     da1 -= lost_a;
     db1 -= lost_b;
@@ -38,14 +41,14 @@ COLAD_HD void box_iou_backward(const Box<T>& a, const Box<T>& b, IouMode mode, T
   const T oh = clamp_at_zero(minimum(a.y2, b.y2) - maximum(a.y1, b.y1));
   const T overlap = ow * oh, area_a = wa * ha, area_b = wb * hb;
 
-  // Derivatives by overlap, areas, hull extents; a ratio with denominator 0 is the constant 0.
+  // Derivatives by overlap, areas and hull extents. A ratio whose denominator is 0 is the constant 0.
   T d_overlap = T(0), d_area_a = T(0), d_area_b = T(0), d_hull_w = T(0), d_hull_h = T(0);
   T d_wa = T(0), d_ha = T(0), d_wb = T(0), d_hb = T(0);
 
   if (mode == IouMode::iof) {
     if (area_a != T(0)) {
       d_overlap = grad / area_a;
-      d_area_a = -grad * (overlap / area_a) / area_a;  // divided twice: a square could overflow
+      d_area_a = -grad * (overlap / area_a) / area_a;  // two divisions: area_a * area_a could overflow
     }
   } else {
     const T both = area_a + area_b - overlap;

@@ -12,7 +12,7 @@
 namespace colad {
 namespace {
 
-// About 100 us of work, pair by pair and side by side.
+// Pairs that take about 100 us: one pair at a time, and in vectorised loops over blocks.
 constexpr int64_t kPairsAThread = 1 << 14, kPairsOfBlocksAThread = 1 << 18;
 
 template <typename At>
@@ -24,17 +24,19 @@ void for_each(int64_t count, int64_t grain, At at) {
   });
 }
 
-// Fewer pairs than this in a batch are not worth laying out its boxes in blocks.
+// If a batch has fewer pairs than this, copying its boxes to blocks does not pay.
 constexpr int64_t kPairsOfSmallBatch = 256;
 
-// Of boxes that do not overlap it is 0.
+// Whether the value of two boxes that do not overlap is 0, so that whole blocks can be skipped.
 template <IouMode mode>
 constexpr bool kSkips = mode == IouMode::iou || mode == IouMode::iof;
 
-// Vectors write whole, up to this many values: what lies behind the end of a row is written again by the next one.
+// Rows are written in whole vectors of up to this many values. A vector may write past the end of its row; the next row
+// overwrites these values.
 constexpr int64_t kLanes = 16;
 
-// Rows begin..end of one batch, all of whose second boxes are in `blocks`; `angles` of theirs are given for ciou.
+// Writes rows begin..end of one batch. `blocks` holds all second boxes of the batch, `angles` their aspect angles (for
+// ciou only).
 template <IouMode mode, typename T>
 void iou_rows(const IouParams& p, const BoxBlocksView<compute_t<T>> blocks, const compute_t<T>* angles, int64_t begin,
               int64_t end) {
@@ -85,12 +87,12 @@ void iou_rows(const IouParams& p, const BoxBlocksView<compute_t<T>> blocks, cons
   }
 }
 
-// More columns than this and a block of rows is too large to be written column by column: 512 cost 15 % more than row
-// by row, 200 15 % less, 58 three times less.
+// With more columns than this, a block of rows is too large to be written column by column. Compared with writing row
+// by row, 512 columns cost 15 % more, 200 columns 15 % less, and 58 columns a third.
 constexpr int64_t kMostColumns = 256;
 
-// The same where rows are many and columns few: `blocks` are of the rows begin, begin + 1, ... A block is filled with
-// 0, and then written column by column where it is reached.
+// The same for many rows and few columns. `blocks` holds the rows begin, begin + 1, ... Every block of rows is filled
+// with 0; then each column whose box reaches the block is written.
 template <IouMode mode, typename T>
 void iou_columns(const IouParams& p, const BoxBlocksView<compute_t<T>> blocks, int64_t begin) {
   using C = compute_t<T>;

@@ -1,4 +1,4 @@
-// box_iou and aligned_box_iou on CUDA: one thread a value forward, one thread a box backward.
+// box_iou and aligned_box_iou on CUDA. Forward: one thread a value. Backward: one thread a box.
 #include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/iou/iou.h"
@@ -66,7 +66,7 @@ struct IouCuda {
   }
 
  private:
-  // launch_kernel<T>(grid, stream) starts a kernel with a thread for each of `work` results, unless there is none.
+  // Calls launch_kernel<T>(grid, stream) with enough threads for `work` results, unless there are none.
   template <typename Launch>
   static void run(const IouCall& call, int64_t work, Launch launch_kernel) {
     if (work > 0) {

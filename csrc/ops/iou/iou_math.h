@@ -6,7 +6,7 @@
 //   diou = iou - distance^2 / diagonal^2                    (iou where the diagonal is 0; Zheng et al. 2020, eq. 6)
 //   ciou = diou - alpha * v, alpha a constant in the derivative  (same paper, eq. 8 to 11)
 //
-// Width and height are clamped at 0: an inverted box is an empty box. NaN in, NaN out.
+// Width and height are clamped at 0, so an inverted box is empty. NaN in, NaN out.
 #pragma once
 
 #include "common/host_device.h"
@@ -35,8 +35,8 @@ COLAD_HD T box_area(const Box<T>& b) {
   return box_width(b) * box_height(b);
 }
 
-// Which of a pair of boxes may hold NaN. Where only one may, one comparison keeps it and takes the maximum, which half
-// of a vector unit's time goes into otherwise.
+// Which box of a pair may hold NaN. If only one may, a single comparison gives the maximum and keeps NaN. The
+// comparisons of the general case take half of the time of a vectorised loop.
 enum class MayBeNan { either, first, second };
 
 template <MayBeNan nan, typename T>
@@ -60,20 +60,20 @@ COLAD_HD T box_overlap(const Box<T>& a, const Box<T>& b) {
   return w * h;
 }
 
-// 0 where the denominator is 0, but NaN of NaN.
+// 0 where the denominator is 0, but NaN if the numerator is NaN.
 template <typename T>
 COLAD_HD T ratio(T numerator, T denominator) {
   const T of_zero = numerator == numerator ? T(0) : numerator;
   return denominator == T(0) ? of_zero : numerator / denominator;
 }
 
-// Where the overlap is NaN, so is the union.
+// overlap / union, 0 where the union is 0. A NaN overlap needs no test here: the union is then NaN too.
 template <typename T>
 COLAD_HD T overlap_of_union(T overlap, T both) {
   return both == T(0) ? T(0) : overlap / both;
 }
 
-// The plain IoU, with the areas computed by the caller once a box.
+// The plain IoU. The caller computes the area of each box once.
 template <MayBeNan nan = MayBeNan::either, typename T>
 COLAD_HD T iou_of(const Box<T>& a, T area_a, const Box<T>& b, T area_b) {
   const T overlap = box_overlap<nan>(a, b);
@@ -100,11 +100,11 @@ COLAD_HD CiouAspect<T> ciou_aspect(T angle_a, T angle_b, T iou) {
   return {v, ratio(v, (T(1) - iou) + v), difference};
 }
 
-// A box with what each of its pairs needs of it, computed once.
+// A box and the values that each of its pairs needs, computed once.
 template <typename T>
 struct MeasuredBox {
   Box<T> box;
-  T area, angle;  // angle: of the aspect ratio, which ciou alone reads
+  T area, angle;  // angle: aspect_angle, only for ciou
 };
 
 template <typename T>

@@ -1,6 +1,6 @@
-// The CPU's way through the element-wise losses: short blocks of elements as plain arrays of the compute type, whatever
-// the dtype and the strides, so that every formula is one loop over arrays in the fastest cache. What already lies so
-// is read and written in place.
+// The element-wise losses on the CPU, in short blocks of elements. For any dtype and strides, a block is a set of plain
+// arrays of the compute type in the first-level cache. Every formula is then a loop over arrays. A tensor that already
+// has this form is read and written in place.
 #pragma once
 
 #include <algorithm>
@@ -12,15 +12,17 @@
 
 namespace colad {
 
-constexpr int kBlock = 512;  // measured: 256 costs 4 % more, 1024 leave the fastest cache
-static_assert(kChunk % kBlock == 0);
+constexpr int kBlockElements = 512;  // measured: 256 cost 4 % more, 1024 do not fit the first-level cache
+static_assert(kChunk % kBlockElements == 0);
 
-// Partial sums of a chunk side by side: element i goes to i % kLanes, whatever the width of a vector.
-constexpr int kLanes = 16;
-static_assert(kBlock % kLanes == 0);
+// A chunk has this many partial sums, so its addition is vectorised. Element i is added to sum i % kSumLanes, for every
+// vector width.
+constexpr int kSumLanes = 16;
+static_assert(kBlockElements % kSumLanes == 0);
 
-// Calls visit(element, offset, length) for every stretch of a block in which one index advances: elements offset to
-// offset + length of the block, from `element` on, each `step` (see below) after the last.
+// Calls visit(element, offset, length) for every run of a block, in which only one index of an element advances. The
+// run has elements offset to offset + length of the block. It starts at `element`; in memory, each of its elements is
+// step(...) after the one before.
 template <typename Visit>
 void for_runs(const LossParams& p, int64_t first, int count, Visit visit) {
   Element e = p.element(first);
@@ -35,6 +37,7 @@ void for_runs(const LossParams& p, int64_t first, int count, Visit visit) {
   }
 }
 
+// The stride of the index that advances in a run.
 inline int64_t step(const LossParams& p, const Strided& s) { return p.columns_outermost ? s.anchor : s.column; }
 
 // to[i] = from[i * stride]
@@ -54,7 +57,7 @@ void gather(const T* from, int64_t stride, int count, C* to) {
   }
 }
 
-// Elements `first` to `first + count`, in `buffer` or where they are.
+// Elements `first` to `first + count`: in place if possible, otherwise copied to `buffer`.
 template <typename T, typename C>
 const C* read_block(const LossParams& p, const Strided& s, int64_t first, int count, C* buffer) {
   const T* data = static_cast<const T*>(s.data);
@@ -76,7 +79,7 @@ const C* read_block(const LossParams& p, const Strided& s, int64_t first, int co
   return buffer;
 }
 
-// Where `out` takes a block: in its own memory, or in `buffer`, from where write_block brings it there.
+// Where the results of a block are computed: in place if possible, otherwise in `buffer`, which write_block copies.
 template <typename T, typename C>
 C* block_of_result(const LossParams& p, int64_t first, C* buffer) {
   if constexpr (std::is_same_v<T, C>) {
@@ -112,10 +115,11 @@ void write_block(const LossParams& p, int64_t first, int count, const C* block) 
   });
 }
 
-// Memory for what does not lie as a block needs it.
+// Memory for the operands and results of a block that cannot be used in place.
 template <typename C>
 struct LossBuffers {
-  alignas(64) C logits[kBlock], targets[kBlock], weights[kBlock], grads[kBlock], losses[kBlock], gradients[kBlock];
+  alignas(64) C logits[kBlockElements], targets[kBlockElements], weights[kBlockElements], grads[kBlockElements],
+      losses[kBlockElements], gradients[kBlockElements];
 };
 
 // The operands of a block.
@@ -123,20 +127,23 @@ template <typename C>
 struct LossBlock {
   const C* logits;
   const C* targets;
-  const C* weights;  // null: all are 1
+  const C* weights;  // null: all weights are 1
   int count;
 };
 
-// The losses of a block, and its gradients where asked for. A Formula knows the `side` of a logit and its target (all
-// that takes an exponential), and `loss` and `derivative` of a side; its options are constants, or the loops below are
-// not vectorised. There are two of them, because a CPU that looks a few hundred instructions ahead then works on
-// several vectors at once: in one loop each would wait for the last result of its own. `for_each_field` calls its
-// argument with the number and a reference of every field of a side that is dear.
+// Computes the losses of a block, and its gradients if kGradient. Formula::side computes everything of a logit and its
+// target that needs an exponential; Formula::loss and Formula::derivative take such a side. The options of the formula
+// must be constants, otherwise the compiler does not vectorise the loops.
+//
+// There are two short loops instead of one long loop. A CPU looks a few hundred instructions ahead: in short loops it
+// works on several vectors at once, in one long loop it would wait for the last result of each vector. The first loop
+// stores the fields of the sides that are expensive to compute, the second loop loads them. for_each_field(side, visit)
+// calls visit(number, reference) for each of these fields.
 template <bool kWeighted, bool kGradient, typename C, typename Formula, typename ForEachField>
 void compute_block(const Formula& formula, ForEachField for_each_field, const LossBlock<C>& block, C grad, C* losses,
                    C* gradients) {
   using Side = typename Formula::Side;
-  alignas(64) C fields[sizeof(Side) / sizeof(C)][kBlock];
+  alignas(64) C fields[sizeof(Side) / sizeof(C)][kBlockElements];
   const C *logits = block.logits, *targets = block.targets, *weights = block.weights;
   const int count = block.count;
 #pragma GCC ivdep
@@ -146,7 +153,7 @@ void compute_block(const Formula& formula, ForEachField for_each_field, const Lo
   }
 #pragma GCC ivdep
   for (int i = 0; i < count; ++i) {
-    Side side = formula.side(logits[i], targets[i]);  // less what is replaced here
+    Side side = formula.side(logits[i], targets[i]);  // the compiler drops the fields that are replaced below
     for_each_field(side, [&](int field, C& value) { value = fields[field][i]; });
     const C weight = kWeighted ? weights[i] : C(1), loss = weight * formula.loss(side);
     losses[i] = kWeighted && weight == C(0) ? C(0) : loss;
@@ -157,7 +164,7 @@ void compute_block(const Formula& formula, ForEachField for_each_field, const Lo
   }
 }
 
-// `formula_of()` makes the formula of constants. `gradients` may be null.
+// formula_of() returns the formula; its options are compile-time constants. `gradients` may be null.
 template <typename C, typename FormulaOf, typename ForEachField>
 void compute_block_vectorised(FormulaOf formula_of, ForEachField for_each_field, const LossBlock<C>& block, C grad,
                               C* losses, C* gradients) {
@@ -174,11 +181,11 @@ void compute_block_vectorised(FormulaOf formula_of, ForEachField for_each_field,
     gradients == nullptr ? run(true_type{}, false_type{}) : run(true_type{}, true_type{});
   }
   if (gradients != nullptr && grad == C(0)) {
-    std::fill_n(gradients, block.count, C(0));  // whatever the logits
+    std::fill_n(gradients, block.count, C(0));  // also if a logit is NaN or infinite
   }
 }
 
-// Gradients of every element's loss times that of the result in it.
+// Multiplies the gradients of the losses by `grads`, the gradient of the result by each loss.
 template <typename C>
 void multiply(const C* grads, int count, C* gradients) {
   vectorised([=] {
@@ -190,33 +197,33 @@ void multiply(const C* grads, int count, C* gradients) {
   });
 }
 
-// Adds values to kLanes sums.
+// Adds `count` values to the kSumLanes partial sums.
 template <typename C>
 void add_to_lanes(const C* values, int count, double* sums) {
   vectorised([=] {
-    double lanes[kLanes];
-    for (int k = 0; k < kLanes; ++k) {
+    double lanes[kSumLanes];
+    for (int k = 0; k < kSumLanes; ++k) {
       lanes[k] = sums[k];
     }
-    const int whole = count / kLanes * kLanes;
-    for (int i = 0; i < whole; i += kLanes) {
-      for (int k = 0; k < kLanes; ++k) {
+    const int whole = count / kSumLanes * kSumLanes;
+    for (int i = 0; i < whole; i += kSumLanes) {
+      for (int k = 0; k < kSumLanes; ++k) {
         lanes[k] += static_cast<double>(values[i + k]);
       }
     }
     for (int i = whole; i < count; ++i) {
       lanes[i - whole] += static_cast<double>(values[i]);
     }
-    for (int k = 0; k < kLanes; ++k) {
+    for (int k = 0; k < kSumLanes; ++k) {
       sums[k] = lanes[k];
     }
   });
 }
 
 inline double sum_of_lanes(const double* lanes) {
-  double sums[kLanes];
-  std::copy_n(lanes, kLanes, sums);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
+  double sums[kSumLanes];
+  std::copy_n(lanes, kSumLanes, sums);
+  for (int half = kSumLanes / 2; half > 0; half /= 2) {
     for (int k = 0; k < half; ++k) {
       sums[k] += sums[k + half];
     }

@@ -1,13 +1,13 @@
-// The element-wise losses walked on the CPU: chunk by chunk in the order of memory, one pass for losses and gradients.
+// The element-wise losses on the CPU: chunk by chunk in the order of memory, in one pass for losses and gradients.
 #pragma once
 
 #include "ops/losses/loss_block.h"
 
 namespace colad {
 
-// Blocks knows how a loss reads a block's targets and computes it:
-//   targets(p, at, first, block, buffers)   fills block.targets, and the weights of elements that do not count
-//   compute(formula, block, grad, losses, gradients)
+// Blocks is the part that differs between losses:
+//   targets(p, at, first, block, buffers)   sets block.targets, and gives ignored elements the weight 0
+//   compute(formula, block, grad, losses, gradients)   computes a block
 template <typename Blocks>
 struct CpuLoss {
   static constexpr int64_t kChunksAThread = 16;  // about 100 us of work
@@ -37,11 +37,11 @@ struct CpuLoss {
     torch::stable::parallel_for(0, chunks, kChunksAThread, [&](int64_t begin, int64_t end) {
       LossBuffers<C> buffers;
       for (int64_t chunk = begin; chunk < end; ++chunk) {
-        double lanes[kLanes] = {};
+        double lanes[kSumLanes] = {};
         const int64_t last = std::min(count, (chunk + 1) * kChunk);
-        for (int64_t first = chunk * kChunk; first < last; first += kBlock) {
+        for (int64_t first = chunk * kChunk; first < last; first += kBlockElements) {
           LossBlock<C> block{};
-          block.count = static_cast<int>(std::min<int64_t>(kBlock, last - first));
+          block.count = static_cast<int>(std::min<int64_t>(kBlockElements, last - first));
           block.logits = read_block<T>(p, p.input, first, block.count, buffers.logits);
           if (p.weight.data != nullptr) {
             block.weights = read_block<C>(p, p.weight, first, block.count, buffers.weights);

@@ -1,6 +1,7 @@
-// The element-wise losses walked on CUDA: one pass each way; the sum adds fixed chunks in a fixed order, without
-// atomics. Every kernel comes twice: by the pack for tensors without gaps, by the element for any strides. The two add
-// in different orders: a sum's last bits may change with the strides and with the alignment of the first element.
+// The element-wise losses on CUDA: one pass forward, one pass backward. A sum adds fixed chunks in a fixed order,
+// without atomics. Every kernel has two versions. The dense version is for tensors without gaps: a thread takes a pack
+// of 16 bytes at a time. The other version takes single elements and any strides. The two versions add in different
+// orders, so the last bits of a sum may depend on the strides and on the alignment of the first element.
 #pragma once
 
 #include "common/reduce.cuh"
@@ -10,16 +11,16 @@ namespace colad {
 
 constexpr int kLossBlock = 256;  // 16 elements a thread and chunk; not tuned on a card
 
-// Threads that a multiprocessor holds at most.
+// The most threads of a multiprocessor.
 #if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200)
 constexpr int kMostThreads = 1536;
 #else
 constexpr int kMostThreads = 2048;
 #endif
 
-// Blocks that a multiprocessor should hold of a kernel that goes by the pack: half of the threads it could, so that
-// many loads of 16 bytes are in flight; that leaves 64 registers a thread (80 where it holds fewer threads), which none
-// of them has to spill. Double needs more. Not tuned on a card.
+// The blocks of a dense kernel that a multiprocessor should hold: half of its most threads, so that many loads of 16
+// bytes are in flight. A thread then has 64 registers (80 where the most threads are fewer), and no kernel spills.
+// Double needs more registers. Not tuned on a card.
 template <typename T>
 constexpr int kDenseBlocks = sizeof(T) == sizeof(double) ? 2 : kMostThreads / 2 / kLossBlock;
 
@@ -100,7 +101,7 @@ __global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
   }
 }
 
-// One block a chunk; the last one adds the tail too.
+// One block a chunk. The block of the last chunk also adds the tail.
 template <typename T, typename LossAt>
 __global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
     dense_partials_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
@@ -127,7 +128,7 @@ __global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
   }
 }
 
-// One block in all.
+// Adds the partial sums. The launch has a single block.
 template <typename C>
 __global__ void loss_total_kernel(const double* partials, int64_t chunks, C* result) {
   __shared__ double scratch[kWarp];
@@ -150,7 +151,7 @@ struct CudaLoss {
     if (sum) {
       int64_t chunks = (p.count() + kChunk - 1) / kChunk;
       if (chunks > 0 && walk.possible) {
-        // Never more than the partials there are: no chunk of items is smaller than kChunk.
+        // A chunk of items is never smaller than kChunk, so there are never more chunks than partials.
         static_assert(kLossBlock * kColumnsOfItem * kPack<double> >= kChunk);
         chunks = std::max<int64_t>((walk.items + walk.chunk - 1) / walk.chunk, 1);
         launch(dense_partials_kernel<T, LossAt>, grid_for(chunks, 1), kLossBlock, 0, scope.stream(), p, at, walk,
@@ -185,7 +186,7 @@ struct CudaLoss {
     }
   }
 
-  // Two passes; nothing calls it yet where speed counts: on CUDA the gradient is computed in backward.
+  // Two passes. Nothing calls it yet where speed counts: on CUDA, Python computes the gradient in the backward.
   template <typename T, typename LossAt>
   static void sum_and_gradient(const LossCall& call, const LossAt& at) {
     forward<T>(call, at, /*sum=*/true);

@@ -1,5 +1,6 @@
-// The fast way through the element-wise losses on CUDA: where every tensor with one value an element lies in memory
-// alike and without gaps, a thread takes 16 bytes of each at a time and divides only where it needs to know its row.
+// The fast version of the element-wise losses on CUDA. It needs every tensor with one value an element to have the same
+// order in memory, without gaps. A thread then takes 16 bytes of each tensor at a time. It divides only where it needs
+// the index of its row.
 #pragma once
 
 #include "common/cuda.cuh"
@@ -13,11 +14,12 @@ constexpr int kPackBytes = 16;  // the widest load and store of one thread
 template <typename T>
 constexpr int kPack = kPackBytes / sizeof(T);
 
-// Class maps have a row in every column: a thread reads what belongs to its rows once for this many columns. Of labels
-// (8 bytes) that leaves 1 byte an element, out of the cache. Divides the usual numbers of classes; not tuned on a card.
+// In class maps the elements of a row are in different columns. A thread reads the label and weight of its rows once
+// for this many columns. A label has 8 bytes, so this leaves 1 byte of labels an element, from the cache. The usual
+// numbers of classes are multiples of 8. Not tuned on a card.
 constexpr int kColumnsOfItem = 8;
 
-// n values that are loaded and stored as a whole, in 16 bytes or a multiple.
+// n values that are loaded and stored as a whole: 16 bytes or a multiple.
 template <typename T, int n>
 struct alignas(kPackBytes) Pack {
   T values[n];
@@ -33,7 +35,7 @@ __device__ void store_pack(void* data, int64_t first, const Pack<T, n>& pack) {
   *reinterpret_cast<Pack<T, n>*>(static_cast<T*>(data) + first) = pack;
 }
 
-// Whether element(i) lies i values after the first one, which lies at a multiple of 16 bytes.
+// Whether element(i) is i values after the first element in memory, and the first element is aligned to 16 bytes.
 inline bool is_dense(const LossParams& p, const Strided& s) {
   return lies_in_order(p, s) && reinterpret_cast<uintptr_t>(s.data) % kPackBytes == 0;
 }
@@ -41,20 +43,21 @@ inline bool is_dense(const LossParams& p, const Strided& s) {
 template <typename LossAt>
 bool is_dense_target(const LossParams& p, const LossAt& at) {
   if constexpr (LossAt::kTargetOfRow) {
-    return true;  // read by the row
+    return true;  // the target is read row by row
   } else {
     return is_dense(p, at.teacher);
   }
 }
 
-// What a thread takes at a time: one pack, or in class maps the same rows of kColumnsOfItem columns.
+// How threads go over the elements. A thread takes one item at a time: one pack, or in class maps the same rows of
+// kColumnsOfItem columns, one pack a column.
 struct DenseWalk {
   bool possible;
-  int64_t items;         // whole ones
-  int64_t chunk;         // items that are added up together
+  int64_t items;         // number of whole items
+  int64_t chunk;         // items whose losses are added up together
   int64_t tail;          // elements after the last item
-  int packs;             // of an item
-  int64_t row, spacing;  // items beside each other in one column; elements from a pack of an item to its next one
+  int packs;             // packs of an item
+  int64_t row, spacing;  // class maps: items that start in one column; elements from a pack of an item to its next pack
 
   __device__ int64_t start(int64_t item, int pack) const {
     if (packs == 1) {
@@ -65,7 +68,7 @@ struct DenseWalk {
   }
 };
 
-// `block` threads take a chunk.
+// `block` threads process a chunk.
 template <typename T, typename LossAt>
 DenseWalk dense_walk(const LossParams& p, const LossAt& at, const Strided* out, const Strided* grad, int block) {
   constexpr int n = kPack<T>;
@@ -89,11 +92,11 @@ DenseWalk dense_walk(const LossParams& p, const LossAt& at, const Strided* out, 
   return walk;
 }
 
-// What n elements that follow each other in memory have by their rows.
+// The values that n neighbours in memory get from their rows: label and weight.
 template <typename C, int n>
 struct PackRows {
   static constexpr int kNoLabel = INT32_MIN;
-  int to_label[n];  // columns from the element to the row's label, or kNoLabel where that does not count
+  int to_label[n];  // columns from the element to the row's label, or kNoLabel if the row is ignored
   Pack<C, n> weight;
 };
 
@@ -135,7 +138,7 @@ struct LossPack {
   using C = compute_t<T>;
   static constexpr int n = kPack<T>;
   int64_t first;
-  int columns = 0;  // behind the pack whose rows were read
+  int columns = 0;  // columns from the pack for which `rows` was read to this pack
   Pack<T, n> logits, targets;
   PackRows<C, n> rows;
 
@@ -157,7 +160,7 @@ struct LossPack {
   }
 };
 
-// Calls `use` with every LossPack of an item.
+// Calls use(pack) for every pack of an item.
 template <typename T, typename LossAt, typename Use>
 __device__ void for_packs(const LossParams& p, const LossAt& at, const DenseWalk& walk, int64_t item, Use use) {
   using C = compute_t<T>;

@@ -1,5 +1,5 @@
-// What the element-wise losses share: logits (images, anchors, columns) of any strides read in place, an optional
-// weight, and a result that is either one value an element or one deterministic sum.
+// The part that the element-wise losses share: logits (images, anchors, columns) of any strides, read in place; an
+// optional weight; and a result that is one value an element or one deterministic sum.
 #pragma once
 
 #include <string_view>
@@ -13,7 +13,7 @@ struct Element {
   int64_t image, anchor, column;
 };
 
-// A tensor seen as (images, anchors, columns); a stride of 0 repeats it along that dimension.
+// A tensor as (images, anchors, columns). A stride of 0 repeats it along that dimension.
 struct Strided {
   const void* data = nullptr;
   int64_t image = 0, anchor = 0, column = 0;
@@ -23,15 +23,16 @@ struct Strided {
 
 struct LossParams {
   int64_t images, anchors, columns;
-  bool columns_outermost;  // walk in the order of memory: class maps (NCHW) or class rows (NHWC, plain)
+  bool columns_outermost;  // the order of memory. True: class maps (NCHW). False: class rows (NHWC, plain)
   bool weight_of_rows;     // one weight a row, not one an element
   Strided input, weight, grad, out;
-  void* result;      // out's data
+  void* result;      // the data of `out`
   void* total;       // the sum
-  double* partials;  // one a chunk of kChunk elements, when summing
+  double* partials;  // for a sum: one partial sum a chunk of kChunk elements
 
   COLAD_HD int64_t count() const { return images * anchors * columns; }
 
+  // Element `i` in the order of memory.
   COLAD_HD Element element(int64_t i) const {
     const int64_t plane = anchors * columns;
     const int64_t image = quotient(i, plane), rest = i - image * plane;
@@ -43,7 +44,7 @@ struct LossParams {
     return {image, anchor, rest - anchor * columns};
   }
 
-  // From element(i) to element(i + 1).
+  // Goes from element(i) to element(i + 1).
   COLAD_HD void advance(Element& e) const {
     if (columns_outermost) {
       if (++e.anchor == anchors) {
@@ -67,7 +68,7 @@ struct LossParams {
   }
 };
 
-// Elements that are added up together: fixed, so that the sum does not depend on the number of threads.
+// Elements that are added to one partial sum. The number is fixed, so the sum does not depend on the number of threads.
 constexpr int64_t kChunk = 4096;
 
 struct LossCall {
@@ -76,16 +77,16 @@ struct LossCall {
   ScalarType dtype;
 };
 
-// What a call gives: one value an element (loss or gradient), or the sum of the losses, or this and the gradients.
+// The result of a call: one value an element (loss or gradient), the sum of the losses, or the sum and the gradients.
 enum class LossResult { elements, sum, sum_and_gradient };
 
-// What the argument `reduction` asks for. A mean is the sum, divided by whoever calls the operator.
+// The result that the argument `reduction` selects. For a mean, the caller of the operator divides the sum.
 inline LossResult loss_result(std::string_view reduction) {
   constexpr Choice<LossResult> kReduction[] = {{"none", LossResult::elements}, {"sum", LossResult::sum}};
   return choice(reduction, "reduction", kReduction);
 }
 
-// Whether element(i) lies i values after the first one.
+// Whether element(i) is i values after the first element in memory.
 inline bool lies_in_order(const LossParams& p, const Strided& s) {
   const bool maps = p.columns_outermost;
   return (p.images == 1 || s.image == p.anchors * p.columns) &&
@@ -93,7 +94,7 @@ inline bool lies_in_order(const LossParams& p, const Strided& s) {
          (p.columns == 1 || s.column == (maps ? p.anchors : 1));
 }
 
-// `tensor` has the last dimensions of (images, anchors, columns), the first ones may be missing.
+// `tensor` has the last dimensions of (images, anchors, columns). The first ones may be missing.
 inline Strided strided(const Tensor& tensor) {
   const int64_t d = tensor.dim();
   return {tensor.data_ptr(), d >= 3 ? tensor.stride(d - 3) : 0, d >= 2 ? tensor.stride(d - 2) : 0,
@@ -106,7 +107,8 @@ inline Strided strided_rows(const Tensor& tensor) {
   return {tensor.data_ptr(), d >= 2 ? tensor.stride(d - 2) : 0, d >= 1 ? tensor.stride(d - 1) : 0, 0};
 }
 
-// `grad` is given for gradients: one value an element, or a scalar for the sum (1 where it is not given).
+// `grad` is given for gradients: one value an element, or a scalar for the gradient of the sum. Without it the scalar
+// is 1.
 inline LossCall loss_contract(const Tensor& input, const char* name, const std::optional<Tensor>& weight,
                               const Tensor* grad, LossResult result) {
   check_floating(input, name);
@@ -168,17 +170,17 @@ COLAD_HD C grad_of_sum(const LossParams& p) {
   return p.grad.data == nullptr ? C(1) : *static_cast<const C*>(p.grad.data);
 }
 
-// A gradient of the sum is in the compute type, a gradient of every element in the logits' type.
+// A gradient of the sum has the compute type. A gradient of every element has the logits' type.
 template <typename T>
 COLAD_HD compute_t<T> grad_at(const LossParams& p, const Element& e, bool scalar) {
   using C = compute_t<T>;
   return scalar ? grad_of_sum<C>(p) : static_cast<C>(static_cast<const T*>(p.grad.data)[p.grad.at(e)]);
 }
 
-// A LossAt knows a loss: `loss` and `derivative` of a logit and its target, and where both lie. The target comes from
-// a label, one a row (kTargetOfRow), or from a teacher, one value an element.
+// The template parameter LossAt below is one loss: `loss` and `derivative` of a logit and its target, and where the two
+// are in memory. The target comes from a label, one a row (kTargetOfRow), or from a teacher, one value an element.
 
-// A weight of exactly 0 leaves an element out, also where its loss is NaN or infinite.
+// A weight of exactly 0 removes an element, also if its loss is NaN or infinite.
 template <typename T, typename LossAt>
 COLAD_HD compute_t<T> weighted_loss(const LossParams& p, const LossAt& at, const Element& e) {
   const compute_t<T> weight = weight_at<T>(p, e);
@@ -191,7 +193,7 @@ COLAD_HD void write_loss(const LossParams& p, const LossAt& at, int64_t i) {
   static_cast<T*>(p.result)[p.out.at(e)] = static_cast<T>(weighted_loss<T>(p, at, e));
 }
 
-// Of an element of weight 0, and where the gradient of the result is 0, it is 0 whatever the logit.
+// The gradient is 0 for every logit, also NaN, if the weight or the gradient of the result is 0.
 template <typename C, typename Derivative>
 COLAD_HD C weighted_gradient(C weight, C grad, Derivative derivative) {
   return weight * grad == C(0) ? C(0) : grad * (weight * derivative());

@@ -1,4 +1,4 @@
-// The objects of one image on the CPU, laid out to be tested against a block of anchors side by side.
+// The objects of one image on the CPU, laid out for vectorised tests against a block of anchors.
 #pragma once
 
 #include <type_traits>
@@ -9,35 +9,35 @@
 
 namespace colad {
 
-// Objects of an image are tested against a block this many at a time, a bit of a mask for each.
+// This many objects of an image are tested against a block at a time. Each has one bit of a mask.
 constexpr int64_t kTestedObjects = 32;
 
-// Integers as wide as C. A row inside the image is one, next to the IoU that it reaches.
+// Integers as wide as C. A vector of rows then has as many elements as a vector of IoUs.
 template <typename C>
 using bits_t = std::conditional_t<sizeof(C) == 8, int64_t, int32_t>;
 
-// The objects of an image that may match something, and what is found of them.
+// The objects of an image that can match an anchor, and what the first pass finds of each.
 template <typename C>
 struct MatchObjects {
   struct Object {
     Box<C> box;
     C area;
-    bits_t<C> row;                    // inside the image
-    C best;                           // its largest IoU with an anchor, at least 0
-    int64_t first_block, last_block;  // where `best` was reached
+    bits_t<C> row;                    // within the image
+    C best;                           // the largest IoU with an anchor, at least 0
+    int64_t first_block, last_block;  // the first and the last block that hold an anchor with IoU `best`
   };
   std::vector<Object> objects;
-  std::vector<C> x1, y1, x2, y2;     // again, to be tested side by side; filled up with boxes that reach nothing
-  std::vector<uint32_t> everywhere;  // bits of the objects that every block is to meet
+  std::vector<C> x1, y1, x2, y2;     // the boxes again, an array a coordinate; the padding boxes reach nothing
+  std::vector<uint32_t> everywhere;  // a bit is set if the object must be compared with every block
 };
 
 namespace match_anchors_cpu {
 
-// Does an IoU of 0 matter, so that blocks which an object does not reach may not all be skipped?
+// Whether an IoU of 0 can give a match. Then not all blocks that an object does not reach may be skipped.
 inline bool zero_matters(const MatchParams& p) { return p.options.iou_threshold <= 0 || p.options.claim_zero_overlap; }
 
-// The lowest row wins where IoUs are 0, so the first object that is finite meets every anchor, and so do those before
-// it, whose IoUs are 0 or NaN.
+// If an IoU of 0 matters: among objects of IoU 0 the lowest row wins. So every anchor must be compared with the first
+// finite object, and with the objects before it, whose IoUs are 0 or NaN.
 template <typename T>
 void collect_objects(const MatchParams& p, int64_t image, MatchObjects<compute_t<T>>& found) {
   using C = compute_t<T>;

@@ -6,7 +6,7 @@
 namespace colad {
 namespace {
 
-// Fewer IoUs than this are not worth a second thread (about 100 us of work).
+// About 100 us of work. A second thread does not pay for fewer IoUs.
 constexpr int64_t kPairsAThread = 1 << 18;
 
 struct MatchAnchorsCpu {

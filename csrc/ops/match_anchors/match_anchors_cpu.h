@@ -1,8 +1,8 @@
-// Matching of one image on the CPU: blocks of anchors, and for each block the objects that reach it. All IoUs with the
-// others are 0.
+// Matching of one image on the CPU. Anchors are in blocks, and each block is compared only with the objects that reach
+// it. The IoUs with all other objects are 0.
 //
-// NaN does most of the special cases: no IoU with it is larger than another, or ties one. Anchors that take no part are
-// made NaN; objects whose area is NaN are left out, so that every IoU that is NaN comes from the anchor.
+// NaN covers most of the special cases: a NaN IoU is never larger than another IoU and never equals one. Anchors that
+// are not valid become NaN. Objects whose area is NaN are left out, so a NaN IoU always comes from the anchor.
 #pragma once
 
 #include <bit>
@@ -11,7 +11,7 @@
 
 namespace colad {
 
-// The anchors of a call, read by every thread.
+// The anchors of a call. All threads read them.
 template <typename T>
 struct MatchAnchors {
   using C = compute_t<T>;
@@ -23,23 +23,23 @@ struct MatchAnchors {
             p.valid_stride_image == 0 ? p.valid : nullptr) {}
 };
 
-// Memory of one thread, for image after image: grows with A + the objects of an image.
+// The memory of one thread, reused for every image. Its size is in the order of A + the objects of an image.
 template <typename T>
 struct MatchScratch {
   using C = compute_t<T>;
   MatchObjects<C> objects;
-  std::vector<C> area;         // of the image's anchors, NaN where they are not valid
-  std::vector<bits_t<C>> own;  // row of the anchor's own best object, -1 if there is none
+  std::vector<C> area;         // of the anchors; NaN if an anchor is not valid in this image
+  std::vector<bits_t<C>> own;  // the row of each anchor's own best object, -1 if there is none
 };
 
 namespace match_anchors_cpu {
 
-// What loops over the anchors of an image capture by value.
+// Pointers to all that the loops over the anchors of an image need. The loops capture it by value.
 template <typename T>
 struct ImageView {
   using C = compute_t<T>;
   using Object = typename MatchObjects<C>::Object;
-  BoxBlocksView<C> anchors;  // `area` may be the image's own
+  BoxBlocksView<C> anchors;  // its `area` may be that of MatchScratch
   Object* objects;
   int64_t object_count, tests;
   const C *x1, *y1, *x2, *y2;
@@ -49,7 +49,7 @@ struct ImageView {
   int64_t* matched;
   T* iou;  // may be null
 
-  // Both passes evaluate this one expression, so that a tie is exact.
+  // Both passes call this function, so a tie is exact.
   C iou_with(const Object& object, int64_t anchor) const {
     return iou_of<MayBeNan::second>(object.box, object.area, anchors.box(anchor), anchors.area[anchor]);
   }
@@ -59,7 +59,7 @@ struct ImageView {
     return end < anchors.count ? end : anchors.count;
   }
 
-  // One bit for each of the tested objects that reach the block.
+  // One bit for each of the tested objects: set if the object reaches the block.
   uint32_t reaching(int64_t test, const Box<C>& around) const {
     uint32_t bits = everywhere[test];
     for (int64_t k = 0; k < kTestedObjects; ++k) {
@@ -87,11 +87,11 @@ void first_pass(const ImageView<T> v, compute_t<T> threshold) {
       for (uint32_t left = v.reaching(test, around); left != 0; left &= left - 1) {
         auto& object = v.objects[test * kTestedObjects + std::countr_zero(left)];
         const typename MatchObjects<C>::Object gt = object;
-        Bits top = 0;  // numbers of one sign compare as their bits do, and integers have a maximum in any order
+        Bits top = 0;  // the bits of numbers >= 0 have the order of the numbers; a maximum of integers is vectorised
         for (int64_t k = 0; k < kBlockBoxes; ++k) {
           const C iou = v.iou_with(gt, begin + k);
           const Bits taken = iou > best[k] ? gt.row : -1;
-          row[k] = taken > row[k] ? taken : row[k];  // rows ascend; gcc makes a plain choice a branch around the store
+          row[k] = taken > row[k] ? taken : row[k];  // a maximum, as rows ascend: for `?:` alone gcc makes a branch
           best[k] = iou > best[k] ? iou : best[k];
           const Bits bits = std::bit_cast<Bits>(iou > C(0) ? iou : C(0));
           top = bits > top ? bits : top;
@@ -121,7 +121,7 @@ void first_pass(const ImageView<T> v, compute_t<T> threshold) {
   }
 }
 
-// Every object, in row order, takes the anchors that tie its best IoU.
+// Every object, in row order, claims the anchors whose IoU with it equals its best IoU.
 template <typename T>
 void claim(const ImageView<T> v, bool claim_zero_overlap) {
   using C = compute_t<T>;
@@ -147,7 +147,7 @@ void claim(const ImageView<T> v, bool claim_zero_overlap) {
   }
 }
 
-// Background anchors of which enough lies in an ignore box are ignored.
+// A background anchor becomes ignored if a large enough share of it lies in an ignore box.
 template <typename T>
 void ignore(const ImageView<T> v, const Box<compute_t<T>> box, compute_t<T> ignore_iof) {
   using C = compute_t<T>;
@@ -165,7 +165,7 @@ void ignore(const ImageView<T> v, const Box<compute_t<T>> box, compute_t<T> igno
 
 }  // namespace match_anchors_cpu
 
-// What only the data can tell.
+// Checks the values of the offsets.
 inline void check_match_offsets(const MatchParams& p) {
   check_offsets_ascend(p.gt_offsets, p.images, p.objects, "gt_offsets");
   if (p.ignore_offsets != nullptr) {
@@ -173,7 +173,7 @@ inline void check_match_offsets(const MatchParams& p) {
   }
 }
 
-// Matches the anchors of one image: writes matched[0..A) and, unless it is null, iou[0..A). Reads no output of `p`.
+// Matches the anchors of one image. Writes matched[0..A), and iou[0..A) unless it is null. Ignores the outputs of p.
 template <typename T>
 void match_image(const MatchParams& p, const MatchAnchors<T>& anchors, int64_t image, MatchScratch<T>& scratch,
                  int64_t* matched, T* iou) {
@@ -216,7 +216,7 @@ void match_image(const MatchParams& p, const MatchAnchors<T>& anchors, int64_t i
     const Rows rows = rows_of_image(p.ignore_offsets, image, p.ignore_count);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       const Box<C> box = match_box<T>(p, p.ignore_boxes, row);
-      if (!has_nan(box)) {  // it ignores nothing
+      if (!has_nan(box)) {  // a box with NaN ignores nothing
         vectorised([=] { match_anchors_cpu::ignore(v, box, ignore_iof); });
       }
     }

@@ -1,6 +1,7 @@
-// match_anchors on CUDA: two passes over (tile of anchors) x (objects of the image), the objects in shared memory. An
-// object's best IoU is kept by integer atomic maxima on the bits of a value >= 0 (ordered like the value itself), first
-// within the block, then once a block: the result does not depend on the order.
+// match_anchors on CUDA: two passes over (tile of anchors) x (objects of the image). The objects are in shared memory.
+// The best IoU of an object is an atomic integer maximum over the bits of the IoUs; the bits of values >= 0 have the
+// order of the values. Each block first finds its own maximum, then updates the global maximum once. The result does
+// not depend on the order of the threads.
 #include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/match_anchors/match_anchors.h"
@@ -8,11 +9,11 @@
 namespace colad {
 namespace {
 
-constexpr int kBlock =
-    128;                    // anchors of a tile, one a thread; 4 warps share the objects they load; not tuned on a card
+// Anchors of a tile, one a thread. 4 warps share the objects that they load. Not tuned on a card.
+constexpr int kBlock = 128;
 constexpr int kTile = 128;  // objects in shared memory at a time: most images have fewer; 3 KB, in double 6 KB
 
-// What the first pass found of one anchor.
+// Writes what the first pass found for one anchor.
 template <typename T>
 __device__ void write_first_pass(const MatchParams& p, int64_t image, int64_t anchor,
                                  const BestObject<compute_t<T>>& best) {
@@ -21,7 +22,7 @@ __device__ void write_first_pass(const MatchParams& p, int64_t image, int64_t an
   p.matched[i] = resolve_match(best, -1, static_cast<compute_t<T>>(p.options.iou_threshold), LowQuality::none);
 }
 
-// The second pass of one anchor: claims, unless there are none to make, then ignore boxes.
+// The second pass of one anchor: the objects' claims (unless low_quality is none), then the ignore boxes.
 template <typename C>
 struct SecondPass {
   BestObject<C> own{C(-1), -1};
@@ -55,7 +56,7 @@ __device__ void write_second_pass(const MatchParams& p, int64_t image, int64_t a
   }
 }
 
-// Bits of a value >= 0 as an integer of the same order.
+// The bits of a value >= 0 as an integer. The integers have the order of the values.
 __device__ int ordered_bits(float value) { return __float_as_int(value); }
 __device__ long long ordered_bits(double value) { return __double_as_longlong(value); }
 __device__ float value_of(int bits) { return __int_as_float(bits); }
@@ -65,12 +66,13 @@ template <typename C>
 struct Tile {
   using Bits = decltype(ordered_bits(C(0)));
   MatchBox<C> gt[kTile];
-  Bits best[kTile];  // first pass: of this block's anchors; second pass: of all
+  Bits best[kTile];  // best IoU of each object; first pass: with this block's anchors, second pass: with all anchors
 };
 
 __device__ int64_t tiles_of(const MatchParams& p) { return (p.anchor_count + kBlock - 1) / kBlock; }
 
-// The anchor of this thread in work item `item` (image by image, tile by tile); there may be none.
+// The anchor of this thread in work item `item`. Items are counted by image, then by tile. `exists` is false past the
+// last anchor.
 template <typename C>
 struct TileAnchor {
   int64_t image, anchor;
@@ -89,14 +91,14 @@ __device__ TileAnchor<compute_t<T>> tile_anchor(const MatchParams& p, int64_t it
   return a;
 }
 
-// Calls visit(first row, rows) for every tile of the image's objects; `best(row)` is what is known of an object before.
-// All threads of the block call it.
+// Calls visit(first row, number of rows) for every tile of the image's objects. best(row) gives the bits that tile.best
+// starts from. All threads of the block call this function.
 template <typename T, typename Best, typename Visit>
 __device__ void for_each_tile(const MatchParams& p, int64_t image, Tile<compute_t<T>>& tile, Best best, Visit visit) {
   const Rows rows = rows_of_image(p.gt_offsets, image, p.objects);
   for (int64_t first = rows.begin; first < rows.end; first += kTile) {
     const int count = static_cast<int>(rows.end - first < kTile ? rows.end - first : kTile);
-    __syncthreads();  // nobody reads the tile before
+    __syncthreads();  // no thread reads the previous tile any more
     for (int i = threadIdx.x; i < count; i += kBlock) {
       tile.gt[i] = measured_box<T>(p, p.gt_boxes, first + i);
       tile.best[i] = best(first + i);

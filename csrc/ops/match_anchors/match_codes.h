@@ -1,4 +1,4 @@
-// What a match says. Torch-free.
+// The values of a match. Torch-free.
 #pragma once
 
 #include <cstdint>

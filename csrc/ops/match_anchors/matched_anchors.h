@@ -1,4 +1,4 @@
-// The anchors of an image that are matched to an object: most are not, and are passed over some at a time.
+// A loop over the anchors of an image that are matched to an object. It skips the others, which are most, in groups.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ void for_each_matched(const int64_t* matched, int64_t begin, int64_t end, Visit 
     for (int64_t anchor = first; anchor < stop; ++anchor) {
       all &= matched[anchor];
     }
-    if (all < 0) {  // so are all of them: the sign bits are set in every one
+    if (all < 0) {  // the sign bit of every one is set: none is matched
       continue;
     }
     for (int64_t anchor = first; anchor < stop; ++anchor) {

@@ -1,5 +1,6 @@
-// Contract of nms_keep: greedy suppression within groups. The caller has sorted the boxes by image, label, descending
-// score, so that a group (an image's boxes of one label) is a run of rows and the best box of a group is its first.
+// Contract of nms_keep: greedy suppression within groups. A group is the boxes of one image and one label. The caller
+// has sorted the boxes by image, label and descending score: the rows of a group follow each other, and the first one
+// is the best box.
 #pragma once
 
 #include "ops/iou/iou.h"

@@ -1,4 +1,4 @@
-// nms_keep on the CPU: one group after the other, each box against the better ones that stayed.
+// nms_keep on the CPU: one group after the other. A box is compared with the kept boxes of higher score.
 #include "common/boxed.h"
 #include "ops/nms/nms.h"
 

@@ -1,5 +1,5 @@
-// The whole assignment as one operator: match_anchors, assign_cost, split_candidates. Its arguments are theirs, and so
-// are its contracts, which all hold before anything is computed.
+// The whole assignment as one operator: match_anchors, assign_cost and split_candidates. It has the arguments and the
+// contracts of all three. All contracts are checked before anything is computed.
 #pragma once
 
 #include "ops/assign_cost/assign_cost.h"

@@ -1,5 +1,5 @@
-// The whole assignment on the CPU: images in parallel, each from its matches to its positives in the memory of the
-// results, so that nothing of the size of all anchors is needed besides.
+// The whole assignment on the CPU: images in parallel. Matches, costs and positives of an image are written to the
+// memory of the results. No other memory of the size of all anchors is needed.
 #include "ops/assign_cost/assign_cost_cpu.h"
 #include "ops/match_anchors/match_anchors_cpu.h"
 #include "ops/paa_assign/paa_assign.h"
@@ -8,7 +8,7 @@
 namespace colad {
 namespace {
 
-constexpr int64_t kAnchorsAThread = 1 << 13;  // with their costs and fits, over 100 us of work
+constexpr int64_t kAnchorsAThread = 1 << 13;  // with their costs and the fits, over 100 us of work
 
 struct PaaAssignCpu {
   static constexpr bool kWritesIou = false, kSplitsOverMatches = true;

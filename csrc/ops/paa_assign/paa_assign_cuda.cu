@@ -6,7 +6,7 @@ namespace {
 
 struct PaaAssignCuda {
   static constexpr bool kWritesIou = true;
-  static constexpr bool kSplitsOverMatches = false;  // a block reads matches that another one replaces by positives
+  static constexpr bool kSplitsOverMatches = false;  // a block would overwrite matches that other blocks still read
   static constexpr int64_t kSamplesInPlace = SplitCandidatesCuda::kSamplesInPlace;
 
   static void run(const PaaAssignCall& call) {

@@ -1,11 +1,12 @@
-// score_voting on CUDA: one warp a kept box, its lanes share the voters.
+// score_voting on CUDA: one warp a kept box. The lanes share the boxes that vote.
 #include "common/reduce.cuh"
 #include "ops/score_voting/score_voting.h"
 
 namespace colad {
 namespace {
 
-constexpr int kBlock = 128;  // at most some hundred kept boxes an image: small blocks spread them; not tuned on a card
+// An image has at most a few hundred kept boxes: small blocks spread them over the card. Not tuned on a card.
+constexpr int kBlock = 128;
 
 template <typename T>
 __global__ void score_voting_kernel(VotingParams p) {

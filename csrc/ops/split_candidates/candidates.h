@@ -1,5 +1,5 @@
-// The candidates of an assignment's objects: matched anchors, level by level, whose cost is a number. What
-// split_candidates, cost_statistics and select_costs check of them.
+// The candidates of the objects of an assignment: the matched anchors, level by level, whose cost is a finite number.
+// split_candidates, cost_statistics and select_costs share the checks of this header.
 #pragma once
 
 #include "common/allocate.h"
@@ -16,14 +16,14 @@ struct CandidateParams {
   int64_t level_begin[kMaxLevels + 1];
   int levels;
 
-  // The anchor, matched to `row`, is a candidate: its cost is a number.
+  // Whether the anchor is a candidate of object `row`: matched to it, with a finite cost.
   COLAD_HD bool is_candidate(int64_t image, int64_t anchor, int64_t row) const {
     const int64_t i = image * anchor_count + anchor;
     return matched[i] == row && is_finite(cost[i]);
   }
 };
 
-// Checks the levels and writes where each begins, and the end; returns how many there are.
+// Checks the levels and writes the first anchor of each, and the end of the last. Returns the number of levels.
 inline int level_begins(const std::vector<int64_t>& level_sizes, int64_t anchors, int64_t* begin) {
   check(level_sizes.size() >= 1 && level_sizes.size() <= kMaxLevels, "level_sizes should have 1 to ", kMaxLevels,
         " levels, got ", level_sizes.size());
@@ -39,7 +39,7 @@ inline int level_begins(const std::vector<int64_t>& level_sizes, int64_t anchors
   return levels;
 }
 
-// `cost` is (B, A), or (K, B, A) where `networks` is given: their number is written there.
+// `cost` is (B, A). If `networks` is given, `cost` is (K, B, A) and K is written to it.
 inline CandidateParams candidate_contract(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
                                           const std::vector<int64_t>& level_sizes, int64_t objects,
                                           int64_t* networks = nullptr) {
@@ -64,7 +64,7 @@ inline CandidateParams candidate_contract(const Tensor& cost, const Tensor& matc
         p.anchor_count);
   p.levels = level_begins(level_sizes, p.anchor_count, p.level_begin);
   p.objects = objects;
-  if (gt_offsets.is_cpu()) {  // before anything of that many objects is allocated
+  if (gt_offsets.is_cpu()) {  // the check comes before any allocation for that many objects
     const Tensor offsets = as_contiguous(gt_offsets);
     check_offsets_ascend(static_cast<const int64_t*>(offsets.data_ptr()), p.images, objects, "gt_offsets");
   }

@@ -1,4 +1,4 @@
-// Contract of cost_statistics: count, mean and standard deviation of the costs of each object's candidates on each
+// Contract of cost_statistics: the count, mean and standard deviation of the costs of each object's candidates on each
 // level.
 #pragma once
 
@@ -13,7 +13,7 @@ struct StatisticsParams {
   int64_t* count;
   double *mean, *std;
 
-  // The candidates by the costs of one network.
+  // The candidates with the costs of one network.
   COLAD_HD CandidateParams of_network(int64_t network) const {
     CandidateParams p = candidates;
     p.cost += network * p.images * p.anchor_count;

@@ -1,4 +1,5 @@
-// Contract of split_candidates: per-level top-k, mixture, positives, from the costs of matched anchors.
+// Contract of split_candidates. From the costs of the matched anchors: the top-k of each level, their mixture, and the
+// positives.
 #pragma once
 
 #include <string_view>
@@ -14,7 +15,7 @@ using SplitTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, 
 
 struct SplitParams {
   CandidateParams candidates;
-  int64_t capacity;  // the most samples an object can have: levels * topk or A
+  int64_t capacity;  // the most samples an object can have: the sum over the levels of min(topk, anchors of the level)
   SplitOptions options;
   int64_t *matched, *num_pos;
   double *mean, *std, *weights, *means, *variances;
@@ -48,8 +49,9 @@ struct SplitCall {
   SplitTensors outputs() const { return {matched, num_pos, mean, std, weights, means, variances}; }
 };
 
-// Scratch is allocated for objects of more samples than `samples_in_place`, which a backend holds by itself.
-// `over_matched`: positives are written over the matches, which are contiguous, instead of beside them.
+// Scratch memory is allocated only if an object can have more than `samples_in_place` samples; up to that number the
+// backend holds the samples itself. `over_matched`: the positives overwrite the matches, which are contiguous, instead
+// of going to a new tensor.
 inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets, int64_t objects,
                                 const std::vector<int64_t>& level_sizes, const SplitOptions& options,
                                 int64_t samples_in_place, bool over_matched = false) {
@@ -91,14 +93,14 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
   return call;
 }
 
-// What an anchor becomes before any object claims it as positive.
+// The value of an anchor before an object makes it positive.
 COLAD_HD int64_t unclaimed(int64_t matched) { return matched == kIgnored ? kIgnored : kBackground; }
 
 COLAD_HD int64_t outcome(Fate fate, int64_t row) {
   return fate == Fate::positive ? row : (fate == Fate::ignored ? kIgnored : kBackground);
 }
 
-// What an object leaves behind besides its positives.
+// Writes the results of an object, except its positives.
 COLAD_HD void write_object(const SplitParams& p, int64_t row, const Mixture& mixture, double mean, double std,
                            int64_t num_pos) {
   for (int k = 0; k < 2; ++k) {
@@ -109,8 +111,8 @@ COLAD_HD void write_object(const SplitParams& p, int64_t row, const Mixture& mix
   p.num_pos[row] = num_pos;
 }
 
-// The operator. Backend::run(call) fills the outputs; objects of up to Backend::kSamplesInPlace samples need no
-// scratch.
+// The operator. Backend::run(call) fills the outputs. Objects with up to Backend::kSamplesInPlace samples need no
+// scratch memory.
 template <typename Backend>
 SplitTensors split_candidates_op(const Tensor& cost, const Tensor& matched, const Tensor& gt_offsets,
                                  int64_t num_objects, std::vector<int64_t> level_sizes, const SplitOptions& options) {
@@ -121,7 +123,7 @@ SplitTensors split_candidates_op(const Tensor& cost, const Tensor& matched, cons
 }
 
 struct SplitCandidatesCuda {
-  static constexpr int64_t kSamplesInPlace = 128;  // in shared memory: 9 of each of 5 levels are 45
+  static constexpr int64_t kSamplesInPlace = 128;  // in shared memory; 9 samples on each of 5 levels are 45
   static void run(const SplitCall& call);
 };
 

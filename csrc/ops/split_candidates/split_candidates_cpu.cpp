@@ -1,5 +1,5 @@
-// split_candidates and cost_statistics on the CPU: images side by side; an image's candidates are bucketed by object
-// once.
+// split_candidates and cost_statistics on the CPU: images in parallel. The candidates of an image are sorted into one
+// bucket an object, once.
 #include "ops/split_candidates/split_candidates_cpu.h"
 
 #include <algorithm>
@@ -11,9 +11,10 @@
 namespace colad {
 namespace {
 
-constexpr int64_t kAnchorsAThread = 1 << 13;  // with its objects' fits, over 100 us of work
+constexpr int64_t kAnchorsAThread = 1 << 13;  // with the fits of their objects, over 100 us of work
 
-// Whether a row of an image is one of its objects (first..end) or none; without branches, to be asked side by side.
+// Whether a match of an image is valid: one of the image's objects first..end, background or ignored. Has no branches,
+// so a loop over it is vectorised.
 bool is_match(int64_t row, int64_t first, int64_t end) {
   return (row == kBackground) | (row == kIgnored) | ((row >= first) & (row < end));
 }
@@ -49,8 +50,8 @@ MeanAndStd moments_of(const uint64_t* keys, int64_t count) {
   return {mean, std_of(squares, count)};
 }
 
-// Calls visit(level, begin, end) for the candidates of each level; they are in anchor order, so levels follow each
-// other.
+// Calls visit(level, begin, end) for the candidates of each level. The keys are in anchor order, so the levels follow
+// each other.
 template <typename Visit>
 void for_each_level(const CandidateParams& p, uint64_t* begin, uint64_t* end, Visit visit) {
   for (int level = 0; level < p.levels; ++level) {
@@ -63,7 +64,7 @@ void for_each_level(const CandidateParams& p, uint64_t* begin, uint64_t* end, Vi
 
 void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* keys, int64_t count, FitBuffer& buffer) {
   const MeanAndStd moments = moments_of(keys, count);
-  uint64_t* samples_end = keys;  // the chosen ones move to the front
+  uint64_t* samples_end = keys;  // the samples move to the front of `keys`
   for_each_level(p.candidates, keys, keys + count, [&](int, uint64_t* begin, uint64_t* end) {
     const int64_t kept = std::min<int64_t>(p.options.topk, end - begin);
     std::nth_element(begin, begin + kept, end);
@@ -102,7 +103,7 @@ void for_each_object(const CandidateParams& p, int64_t image, Buckets& buckets, 
   }
 }
 
-// Calls visit(image, scratch), images side by side.
+// Calls visit(image, scratch) for every image, in parallel. Each thread has its own scratch memory.
 template <typename VisitImage>
 void for_each_image(const CandidateParams& p, VisitImage visit) {
   const int64_t grain = kAnchorsAThread / (p.anchor_count + 1) + 1;
@@ -174,7 +175,7 @@ void Buckets::fill(const CandidateParams& p, int64_t image) {
 
 void split_image(const SplitParams& p, int64_t image, SplitScratch& scratch) {
   const int64_t anchors = p.candidates.anchor_count;
-  // From here on all that is known of the matches is in the buckets: they may be overwritten.
+  // From here on only the buckets are read, so the matches may be overwritten.
   scratch.buckets.fill(p.candidates, image);
   const int64_t* in = p.candidates.matched + image * anchors;
   int64_t* out = p.matched + image * anchors;

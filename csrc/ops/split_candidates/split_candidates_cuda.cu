@@ -1,10 +1,11 @@
 // split_candidates and cost_statistics on CUDA: one block an object.
 //
-// A block reads its image's row of matches once. It lists its candidates' keys in shared memory in whatever order they
-// come: keys are distinct, so what is chosen of them does not depend on it. Each warp then finds the k cheapest of a
-// level in k rounds, each a minimum over the keys above the last one found. The few samples are ranked by counting,
-// fitted by the first warp, and scattered. An object with more candidates than the list holds goes through its anchors
-// again instead, a block-wide minimum a round.
+// A block reads the matches of its image once. It lists the keys of its object's candidates in shared memory, in any
+// order: the keys are distinct, so the choice does not depend on their order. Then each warp finds the k cheapest
+// candidates of a level in k rounds. A round is a minimum over the keys that are larger than the last one found. The
+// few samples are sorted by counting, and the first warp fits them and writes the results. If an object has more
+// candidates than the list can hold, the block reads the anchors again in every round, and takes the minimum over the
+// block.
 #include "ops/gmm_em/gmm_em_warp.cuh"
 #include "ops/split_candidates/cost_statistics.h"
 #include "ops/split_candidates/object_candidates.cuh"
@@ -12,7 +13,7 @@
 namespace colad {
 namespace {
 
-// Keys are distinct, so the rank of one is how many are smaller.
+// Keys are distinct, so the rank of a key is the number of smaller keys.
 __device__ void sort_by_rank(const uint64_t* keys, uint64_t* sorted, int64_t samples) {
   for (int64_t i = threadIdx.x; i < samples; i += blockDim.x) {
     int64_t rank = 0;
@@ -32,7 +33,7 @@ __device__ Peak warp_reduce_peak(Peak peak) {
   return peak;
 }
 
-// The first warp: fit, split, scatter.
+// Fits the samples, splits them and writes the results. Only the first warp calls this function.
 __device__ void split_samples(const SplitParams& p, int64_t image, int64_t row, const uint64_t* sorted, int64_t samples,
                               double* responsibility, const Moments& moments) {
   const int lane = threadIdx.x;
@@ -58,7 +59,8 @@ __device__ void split_samples(const SplitParams& p, int64_t image, int64_t row, 
   }
 }
 
-// What no object of the image owns stays background or ignored; what one owns its block writes.
+// Writes the anchors that are matched to no object of their image: they stay background or ignored. The block of an
+// object writes the anchors matched to it.
 __device__ void write_unowned(const SplitParams& p) {
   const CandidateParams& c = p.candidates;
   for (int64_t i = thread_index(); i < c.images * c.anchor_count; i += thread_count()) {
@@ -77,7 +79,7 @@ __global__ void split_kernel(const __grid_constant__ SplitParams p) {
   for (int64_t row = blockIdx.x; row < c.objects; row += gridDim.x) {
     const int64_t image = image_of(c, row);
     const Rows rows = rows_of_image(c.gt_offsets, image, c.objects);
-    const bool in_image = row >= rows.begin && row < rows.end;  // not where offsets descend
+    const bool in_image = row >= rows.begin && row < rows.end;  // false only if the offsets are wrong
     const bool in_shared = p.capacity <= kSamples;
     uint64_t* chosen = in_shared ? memory.chosen : p.keys + row * p.capacity;
     uint64_t* sorted = in_shared ? memory.sorted : p.sorted + row * p.capacity;
@@ -87,7 +89,7 @@ __global__ void split_kernel(const __grid_constant__ SplitParams p) {
     }
     __syncthreads();
     Moments moments{0.0, 0.0, 0.0};
-    for_each_matched(c, image, row, 0, in_image ? c.anchor_count : 0, [&](int64_t anchor, float cost) {
+    for_each_anchor_of_object(c, image, row, 0, in_image ? c.anchor_count : 0, [&](int64_t anchor, float cost) {
       p.matched[image * c.anchor_count + anchor] = kBackground;
       if (is_finite(cost)) {
         moments = merge(moments, {1.0, cost, 0.0});
@@ -97,9 +99,9 @@ __global__ void split_kernel(const __grid_constant__ SplitParams p) {
         }
       }
     });
-    moments = block_merge(moments, memory);  // and a barrier: the list is complete
+    moments = block_merge(moments, memory);  // its barrier completes the list too
     if (memory.candidates <= kListed) {
-      for (int level = threadIdx.x / kWarp; level < c.levels; level += kBlock / kWarp) {
+      for (int level = threadIdx.x / kWarp; level < c.levels; level += kObjectBlock / kWarp) {
         choose_of_list(p, level, memory.candidates, chosen, memory);
       }
     } else {
@@ -114,7 +116,7 @@ __global__ void split_kernel(const __grid_constant__ SplitParams p) {
     if (threadIdx.x < kWarp) {
       split_samples(p, image, row, sorted, samples, responsibility, moments);
     }
-    // No barrier here: until the next one only thread 0 writes, and what the others have read.
+    // No barrier here: until the next barrier only thread 0 writes, to counters that all other threads have read.
   }
 }
 
@@ -125,7 +127,7 @@ __global__ void statistics_kernel(const __grid_constant__ StatisticsParams p) {
     const CandidateParams c = p.of_network(i / levels / objects);
     const int64_t row = i / levels % objects, level = i % levels;
     Moments moments{0.0, 0.0, 0.0};
-    for_each_matched(
+    for_each_anchor_of_object(
         c, image_of(c, row), row, c.level_begin[level], c.level_begin[level + 1],
         [&](int64_t, float cost) { moments = is_finite(cost) ? merge(moments, {1.0, cost, 0.0}) : moments; });
     moments = block_merge(moments, memory);
@@ -135,7 +137,7 @@ __global__ void statistics_kernel(const __grid_constant__ StatisticsParams p) {
       p.mean[i] = n > 0 ? moments.mean : mean_of(0.0, 0);
       p.std[i] = std_of(moments.squares, n);
     }
-    __syncthreads();  // the memory is used anew
+    __syncthreads();  // the next item reuses the memory
   }
 }
 
@@ -147,7 +149,7 @@ struct CostStatisticsCuda {
     const int64_t work = call.params.networks * c.objects * c.levels;
     if (work > 0) {
       const CudaScope scope(call.costs);
-      launch(statistics_kernel, blocks_for(work), kBlock, 0, scope.stream(), call.params);
+      launch(statistics_kernel, blocks_for(work), kObjectBlock, 0, scope.stream(), call.params);
     }
   }
 };
@@ -159,8 +161,8 @@ void SplitCandidatesCuda::run(const SplitCall& call) {
   const int64_t anchors = c.images * c.anchor_count;
   if (c.objects > 0 || anchors > 0) {
     const CudaScope scope(call.cost);
-    launch(split_kernel, std::max(blocks_for(c.objects), grid_for(anchors, kBlock)), kBlock, 0, scope.stream(),
-           call.params);
+    launch(split_kernel, std::max(blocks_for(c.objects), grid_for(anchors, kObjectBlock)), kObjectBlock, 0,
+           scope.stream(), call.params);
   }
 }
 

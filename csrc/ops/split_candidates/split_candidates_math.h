@@ -1,4 +1,4 @@
-// From an object's fitted mixture to its positives by the chosen split, and the statistics of its costs. Torch-free.
+// The split of an object's samples into positives and others by its fitted mixture, and cost statistics. Torch-free.
 #pragma once
 
 #include <limits>
@@ -13,21 +13,22 @@ enum class SingleCandidate { keep, drop };
 enum class NoComponent0 { all, none };
 
 struct SplitOptions {
-  int64_t topk;  // cheapest candidates kept of each object and level
+  int64_t topk;  // the number of cheapest candidates kept for each object and level: the samples
   MixtureOptions mixture;
   Split split;
-  SingleCandidate single_candidate;  // what becomes of an object's only candidate: positive or background
-  NoComponent0 no_component0;        // which candidates are positive where none is of component 0
-  bool prefix;                       // everything up to the cut is positive, and always the cheapest
+  SingleCandidate single_candidate;  // keep: an object's only candidate is positive; drop: it is background
+  NoComponent0 no_component0;        // which samples are positive if none belongs to component 0
+  bool prefix;                       // all samples up to the cut are positive, and always the cheapest one
 };
 
-// What the samples of an object, sorted by cost, look like: `peak` is the first of the component-0 samples of highest
-// likelihood, -1 when there is none.
+// A summary of the samples of an object, sorted by cost. `peak` is the position of the component-0 sample with the
+// highest likelihood (the first of equals), -1 if there is none.
 struct SplitPlan {
   int64_t count, peak;
 };
 
-// The better of two candidates for the peak: higher likelihood, then the lower (cheaper) position. -1 is no candidate.
+// A candidate for the peak; position -1 is none. Of two candidates the better one has the higher likelihood, at a tie
+// the lower (cheaper) position.
 struct Peak {
   double log_likelihood;
   int64_t position;
@@ -47,7 +48,7 @@ COLAD_HD Peak better_peak(Peak a, Peak b) {
 
 enum class Fate { background, positive, ignored };
 
-// What becomes of the sample at `position` (0 is the cheapest), whose more probable component is `label`.
+// The fate of the sample at `position` (0 is the cheapest). `label` is its more probable component.
 COLAD_HD Fate fate_of(int64_t position, int label, const SplitPlan& plan, const SplitOptions& options) {
   if (plan.count == 1) {
     return options.single_candidate == SingleCandidate::keep ? Fate::positive : Fate::background;
@@ -64,15 +65,15 @@ COLAD_HD Fate fate_of(int64_t position, int label, const SplitPlan& plan, const 
   return options.split == Split::band && label == 0 ? Fate::ignored : Fate::background;
 }
 
-// A cost and its anchor as one integer that sorts by cost, then by anchor: the bits of a float, made monotonic, above
-// the anchor's index within its image.
+// A key is a cost and its anchor as one integer, which sorts by cost, then by anchor. The upper half holds the bits of
+// the cost, changed so that they have the order of the costs. The lower half holds the anchor's index in its image.
 constexpr uint64_t kNoSample = ~uint64_t(0);
 
 COLAD_HD uint64_t sample_key(float cost, int64_t anchor) {
   union {
     float f;
     uint32_t u;
-  } bits{cost + 0.0f};  // -0 becomes +0, they are equal costs
+  } bits{cost + 0.0f};  // -0 becomes +0: the two are equal costs
   const uint32_t ordered = (bits.u & 0x80000000u) ? ~bits.u : (bits.u | 0x80000000u);
   return (uint64_t(ordered) << 32) | uint64_t(uint32_t(anchor));
 }
@@ -88,8 +89,8 @@ COLAD_HD float sample_cost(uint64_t key) {
 
 COLAD_HD int64_t sample_anchor(uint64_t key) { return int64_t(uint32_t(key)); }
 
-// Count, mean and sum of squared deviations of values met one after the other, or of two such sets (Chan et al. 1983):
-// no cancellation, one pass. The merge is symmetric to the bit.
+// Count, mean and sum of squared deviations of a set of values. merge() adds a value or a set in one pass, without
+// cancellation (Chan et al. 1983). It is symmetric: merge(a, b) and merge(b, a) are the same bits.
 struct Moments {
   double count, mean, squares;
 };
@@ -104,7 +105,8 @@ COLAD_HD Moments merge(const Moments& a, const Moments& b) {
           (a.squares + b.squares) + apart * apart * (a.count * b.count / count)};
 }
 
-// Mean and unbiased standard deviation in two passes; NaN where undefined (no value; fewer than two).
+// Mean and unbiased standard deviation, from sums of two passes. The mean of no value and the standard deviation of
+// fewer than two values are NaN.
 COLAD_HD double mean_of(double sum, int64_t count) {
   return count > 0 ? sum / double(count) : std::numeric_limits<double>::quiet_NaN();
 }
