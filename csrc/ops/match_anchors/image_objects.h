@@ -1,4 +1,5 @@
-// The objects of one image on the CPU, laid out for vectorised tests against a block of anchors.
+// The objects of one image on the CPU. Each coordinate has an array of its own, so that one vector instruction tests
+// several objects against a block of anchors.
 #pragma once
 
 #include <type_traits>
@@ -9,35 +10,35 @@
 
 namespace colad {
 
-// This many objects of an image are tested against a block at a time. Each has one bit of a mask.
+// Objects that are tested against a block at a time. Each has one bit in a mask.
 constexpr int64_t kTestedObjects = 32;
 
-// Integers as wide as C. A vector of rows then has as many elements as a vector of IoUs.
+// An integer as wide as C. Loops over anchors keep rows in it, next to IoUs: a vector then holds as many rows as IoUs.
 template <typename C>
 using bits_t = std::conditional_t<sizeof(C) == 8, int64_t, int32_t>;
 
-// The objects of an image that can match an anchor, and what the first pass finds of each.
+// The objects of an image that may match an anchor, and the results of the first pass for them.
 template <typename C>
 struct MatchObjects {
   struct Object {
     Box<C> box;
     C area;
-    bits_t<C> row;                    // within the image
-    C best;                           // the largest IoU with an anchor, at least 0
-    int64_t first_block, last_block;  // the first and the last block that hold an anchor with IoU `best`
+    bits_t<C> row;                    // counted from the image's first object
+    C best;                           // its largest IoU with an anchor, at least 0
+    int64_t first_block, last_block;  // the first and the last block that reach `best`
   };
   std::vector<Object> objects;
-  std::vector<C> x1, y1, x2, y2;     // the boxes again, an array a coordinate; the padding boxes reach nothing
-  std::vector<uint32_t> everywhere;  // a bit is set if the object must be compared with every block
+  std::vector<C> x1, y1, x2, y2;     // coordinates of `objects`, padded with boxes that reach nothing
+  std::vector<uint32_t> everywhere;  // masks of the objects that no block may skip
 };
 
 namespace match_anchors_cpu {
 
-// Whether an IoU of 0 can give a match. Then not all blocks that an object does not reach may be skipped.
+// Whether an IoU of 0 can decide a match. If so, some objects must also meet the blocks that they do not reach.
 inline bool zero_matters(const MatchParams& p) { return p.options.iou_threshold <= 0 || p.options.claim_zero_overlap; }
 
-// If an IoU of 0 matters: among objects of IoU 0 the lowest row wins. So every anchor must be compared with the first
-// finite object, and with the objects before it, whose IoUs are 0 or NaN.
+// Where all IoUs of an anchor are 0, the lowest row wins. So, where an IoU of 0 matters, no block may skip the first
+// finite object. No block may skip the objects that are not finite either: their IoUs are 0 or NaN.
 template <typename T>
 void collect_objects(const MatchParams& p, int64_t image, MatchObjects<compute_t<T>>& found) {
   using C = compute_t<T>;

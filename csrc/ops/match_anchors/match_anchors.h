@@ -1,4 +1,4 @@
-// Contract of match_anchors: the checks, the outputs, and the boxes as both backends read them.
+// Contract of match_anchors: it checks the arguments, allocates the outputs, and reads the boxes for both backends.
 #pragma once
 
 #include <string_view>
@@ -44,7 +44,7 @@ inline MatchOptions match_options(double iou_threshold, std::string_view low_qua
 template <>
 inline constexpr auto kMakeOptions<MatchOptions> = &match_options;
 
-// `with_iou`: whether the IoU is an output.
+// `with_iou`: whether the call has an output for the IoU. Without it that tensor has no rows.
 inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                 const std::optional<Tensor>& valid, const std::optional<Tensor>& ignore_boxes,
                                 const std::optional<Tensor>& ignore_offsets, const MatchOptions& options,
@@ -108,8 +108,8 @@ COLAD_HD bool anchor_is_valid(const MatchParams& p, int64_t image, int64_t ancho
   return p.valid == nullptr || p.valid[image * p.valid_stride_image + anchor] != 0;
 }
 
-// A box of the call. With `inclusive_corners` a corner (x2, y2) is the last pixel inside the box; 1 is added, so that
-// the result always goes from edge to edge.
+// A box of the call, from edge to edge. With `inclusive_corners` the tensor holds the first and the last pixel inside
+// the box; adding 1 to the last pixel gives the edge.
 template <typename T>
 COLAD_HD Box<compute_t<T>> match_box(const MatchParams& p, const void* boxes, int64_t row) {
   Box<compute_t<T>> box = load_box(static_cast<const T*>(boxes), row);
@@ -133,7 +133,7 @@ COLAD_HD MatchBox<compute_t<T>> measured_box(const MatchParams& p, const void* b
   return {box, box_area(box)};
 }
 
-// Both passes call this function, so a tie is exact.
+// Both passes evaluate this one expression, so that a tie is exact.
 template <typename C>
 COLAD_HD C match_iou(const MatchBox<C>& gt, const MatchBox<C>& anchor) {
   return iou_of(gt.box, gt.area, anchor.box, anchor.area);

@@ -1,4 +1,5 @@
-// match_anchors on the CPU: images in parallel.
+// match_anchors on the CPU. This file only walks the images, in parallel. The implementation (match_image) is in
+// match_anchors_cpu.h, because paa_assign calls it too.
 #include "ops/match_anchors/match_anchors_cpu.h"
 
 #include "common/boxed.h"
@@ -6,7 +7,7 @@
 namespace colad {
 namespace {
 
-// About 100 us of work. A second thread does not pay for fewer IoUs.
+// A thread gets at least this many IoUs (about 100 us of work). Fewer are not worth a second thread.
 constexpr int64_t kPairsAThread = 1 << 18;
 
 struct MatchAnchorsCpu {

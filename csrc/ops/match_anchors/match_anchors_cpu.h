@@ -1,8 +1,11 @@
-// Matching of one image on the CPU. Anchors are in blocks, and each block is compared only with the objects that reach
-// it. The IoUs with all other objects are 0.
+// Implementation of match_anchors on the CPU, for one image. It is in this header because paa_assign calls it too;
+// match_anchors_cpu.cpp only walks the images.
 //
-// NaN covers most of the special cases: a NaN IoU is never larger than another IoU and never equals one. Anchors that
-// are not valid become NaN. Objects whose area is NaN are left out, so a NaN IoU always comes from the anchor.
+// The loops go over blocks of anchors and, for each block, over the objects that reach it. The IoU of an anchor with
+// any other object is 0.
+//
+// NaN covers most special cases: an IoU of NaN is never larger than another IoU and never ties one. An anchor that is
+// not valid gets the area NaN. Objects whose area is NaN are left out. So if an IoU is NaN, the anchor is the reason.
 #pragma once
 
 #include <bit>
@@ -11,7 +14,7 @@
 
 namespace colad {
 
-// The anchors of a call. All threads read them.
+// The anchors of a call, read by every thread.
 template <typename T>
 struct MatchAnchors {
   using C = compute_t<T>;
@@ -23,23 +26,23 @@ struct MatchAnchors {
             p.valid_stride_image == 0 ? p.valid : nullptr) {}
 };
 
-// The memory of one thread, reused for every image. Its size is in the order of A + the objects of an image.
+// Memory of one thread, reused for image after image. Its size grows with A + the objects of an image.
 template <typename T>
 struct MatchScratch {
   using C = compute_t<T>;
   MatchObjects<C> objects;
-  std::vector<C> area;         // of the anchors; NaN if an anchor is not valid in this image
-  std::vector<bits_t<C>> own;  // the row of each anchor's own best object, -1 if there is none
+  std::vector<C> area;         // of the image's anchors, NaN where they are not valid
+  std::vector<bits_t<C>> own;  // the row of each anchor's own best object, -1 if it has none
 };
 
 namespace match_anchors_cpu {
 
-// Pointers to all that the loops over the anchors of an image need. The loops capture it by value.
+// Pointers and sizes that the loops over the anchors of an image capture by value.
 template <typename T>
 struct ImageView {
   using C = compute_t<T>;
   using Object = typename MatchObjects<C>::Object;
-  BoxBlocksView<C> anchors;  // its `area` may be that of MatchScratch
+  BoxBlocksView<C> anchors;  // `area` may point to MatchScratch::area
   Object* objects;
   int64_t object_count, tests;
   const C *x1, *y1, *x2, *y2;
@@ -49,7 +52,7 @@ struct ImageView {
   int64_t* matched;
   T* iou;  // may be null
 
-  // Both passes call this function, so a tie is exact.
+  // Both passes evaluate this expression, so that a tie is exact.
   C iou_with(const Object& object, int64_t anchor) const {
     return iou_of<MayBeNan::second>(object.box, object.area, anchors.box(anchor), anchors.area[anchor]);
   }
@@ -59,7 +62,7 @@ struct ImageView {
     return end < anchors.count ? end : anchors.count;
   }
 
-  // One bit for each of the tested objects: set if the object reaches the block.
+  // The mask of the objects of one test that a block has to meet; the box `around` encloses the anchors of the block.
   uint32_t reaching(int64_t test, const Box<C>& around) const {
     uint32_t bits = everywhere[test];
     for (int64_t k = 0; k < kTestedObjects; ++k) {
@@ -70,7 +73,7 @@ struct ImageView {
   }
 };
 
-// Every anchor's best object, and every object's best IoU.
+// Finds every anchor's best object and every object's best IoU.
 template <typename T>
 void first_pass(const ImageView<T> v, compute_t<T> threshold) {
   using C = compute_t<T>;
@@ -87,11 +90,14 @@ void first_pass(const ImageView<T> v, compute_t<T> threshold) {
       for (uint32_t left = v.reaching(test, around); left != 0; left &= left - 1) {
         auto& object = v.objects[test * kTestedObjects + std::countr_zero(left)];
         const typename MatchObjects<C>::Object gt = object;
-        Bits top = 0;  // the bits of numbers >= 0 have the order of the numbers; a maximum of integers is vectorised
+        // The object's largest IoU in the block, as bits. Numbers >= 0 compare like their bits, and the maximum of
+        // integers does not depend on the order.
+        Bits top = 0;
         for (int64_t k = 0; k < kBlockBoxes; ++k) {
           const C iou = v.iou_with(gt, begin + k);
           const Bits taken = iou > best[k] ? gt.row : -1;
-          row[k] = taken > row[k] ? taken : row[k];  // a maximum, as rows ascend: for `?:` alone gcc makes a branch
+          // Rows ascend, so the maximum is the row taken last. gcc makes a plain choice a branch around the store.
+          row[k] = taken > row[k] ? taken : row[k];
           best[k] = iou > best[k] ? iou : best[k];
           const Bits bits = std::bit_cast<Bits>(iou > C(0) ? iou : C(0));
           top = bits > top ? bits : top;
@@ -121,7 +127,7 @@ void first_pass(const ImageView<T> v, compute_t<T> threshold) {
   }
 }
 
-// Every object, in row order, claims the anchors whose IoU with it equals its best IoU.
+// Every object, in row order, takes the anchors whose IoU with it ties its best IoU.
 template <typename T>
 void claim(const ImageView<T> v, bool claim_zero_overlap) {
   using C = compute_t<T>;
@@ -147,7 +153,7 @@ void claim(const ImageView<T> v, bool claim_zero_overlap) {
   }
 }
 
-// A background anchor becomes ignored if a large enough share of it lies in an ignore box.
+// Marks a background anchor as ignored if a large enough share of it lies in the ignore box.
 template <typename T>
 void ignore(const ImageView<T> v, const Box<compute_t<T>> box, compute_t<T> ignore_iof) {
   using C = compute_t<T>;
@@ -165,7 +171,7 @@ void ignore(const ImageView<T> v, const Box<compute_t<T>> box, compute_t<T> igno
 
 }  // namespace match_anchors_cpu
 
-// Checks the values of the offsets.
+// The checks of the offsets that need their values.
 inline void check_match_offsets(const MatchParams& p) {
   check_offsets_ascend(p.gt_offsets, p.images, p.objects, "gt_offsets");
   if (p.ignore_offsets != nullptr) {
@@ -173,7 +179,8 @@ inline void check_match_offsets(const MatchParams& p) {
   }
 }
 
-// Matches the anchors of one image. Writes matched[0..A), and iou[0..A) unless it is null. Ignores the outputs of p.
+// Matches the anchors of one image. Writes matched[0..A) and, unless `iou` is null, iou[0..A). Does not use the outputs
+// in `p`.
 template <typename T>
 void match_image(const MatchParams& p, const MatchAnchors<T>& anchors, int64_t image, MatchScratch<T>& scratch,
                  int64_t* matched, T* iou) {
@@ -216,7 +223,7 @@ void match_image(const MatchParams& p, const MatchAnchors<T>& anchors, int64_t i
     const Rows rows = rows_of_image(p.ignore_offsets, image, p.ignore_count);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       const Box<C> box = match_box<T>(p, p.ignore_boxes, row);
-      if (!has_nan(box)) {  // a box with NaN ignores nothing
+      if (!has_nan(box)) {  // a box with NaN ignores no anchor
         vectorised([=] { match_anchors_cpu::ignore(v, box, ignore_iof); });
       }
     }

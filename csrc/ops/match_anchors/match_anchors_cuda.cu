@@ -1,7 +1,9 @@
-// match_anchors on CUDA: two passes over (tile of anchors) x (objects of the image). The objects are in shared memory.
-// The best IoU of an object is an atomic integer maximum over the bits of the IoUs; the bits of values >= 0 have the
-// order of the values. Each block first finds its own maximum, then updates the global maximum once. The result does
-// not depend on the order of the threads.
+// match_anchors on CUDA: two passes over (tile of anchors) x (objects of the image). Tiles of objects lie in shared
+// memory.
+//
+// An object's best IoU is an integer atomic maximum of the bits of values >= 0, which have the order of the values.
+// Each block first takes the maximum of its own anchors in shared memory and then updates global memory once per
+// object. The result does not depend on the order of the updates.
 #include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/match_anchors/match_anchors.h"
@@ -9,11 +11,12 @@
 namespace colad {
 namespace {
 
-// Anchors of a tile, one a thread. 4 warps share the objects that they load. Not tuned on a card.
+// Anchors of a tile, one per thread. 4 warps share the objects that they load. Not tuned on a card.
 constexpr int kBlock = 128;
-constexpr int kTile = 128;  // objects in shared memory at a time: most images have fewer; 3 KB, in double 6 KB
+// Objects in shared memory at a time. Most images have fewer. They take 3 KB, in double 6 KB.
+constexpr int kTile = 128;
 
-// Writes what the first pass found for one anchor.
+// Writes the result of the first pass for one anchor.
 template <typename T>
 __device__ void write_first_pass(const MatchParams& p, int64_t image, int64_t anchor,
                                  const BestObject<compute_t<T>>& best) {
@@ -22,7 +25,7 @@ __device__ void write_first_pass(const MatchParams& p, int64_t image, int64_t an
   p.matched[i] = resolve_match(best, -1, static_cast<compute_t<T>>(p.options.iou_threshold), LowQuality::none);
 }
 
-// The second pass of one anchor: the objects' claims (unless low_quality is none), then the ignore boxes.
+// What the second pass finds for one anchor: its own best object, and the last object that claims it (-1 for none).
 template <typename C>
 struct SecondPass {
   BestObject<C> own{C(-1), -1};
@@ -36,6 +39,7 @@ struct SecondPass {
   }
 };
 
+// Writes the match: claims first (not for LowQuality::none), then ignore boxes.
 template <typename T>
 __device__ void write_second_pass(const MatchParams& p, int64_t image, int64_t anchor,
                                   const MatchBox<compute_t<T>>& box, const SecondPass<compute_t<T>>& pass) {
@@ -56,7 +60,7 @@ __device__ void write_second_pass(const MatchParams& p, int64_t image, int64_t a
   }
 }
 
-// The bits of a value >= 0 as an integer. The integers have the order of the values.
+// The bits of a value >= 0 as an integer. Integers of this kind have the order of the values.
 __device__ int ordered_bits(float value) { return __float_as_int(value); }
 __device__ long long ordered_bits(double value) { return __double_as_longlong(value); }
 __device__ float value_of(int bits) { return __int_as_float(bits); }
@@ -66,13 +70,13 @@ template <typename C>
 struct Tile {
   using Bits = decltype(ordered_bits(C(0)));
   MatchBox<C> gt[kTile];
-  Bits best[kTile];  // best IoU of each object; first pass: with this block's anchors, second pass: with all anchors
+  Bits best[kTile];  // best IoU: in the first pass with this block's anchors, in the second with all anchors
 };
 
 __device__ int64_t tiles_of(const MatchParams& p) { return (p.anchor_count + kBlock - 1) / kBlock; }
 
-// The anchor of this thread in work item `item`. Items are counted by image, then by tile. `exists` is false past the
-// last anchor.
+// The anchor of this thread in work item `item`. Items go image by image, tile by tile. `exists` is false for threads
+// past the last anchor of the image.
 template <typename C>
 struct TileAnchor {
   int64_t image, anchor;
@@ -91,8 +95,8 @@ __device__ TileAnchor<compute_t<T>> tile_anchor(const MatchParams& p, int64_t it
   return a;
 }
 
-// Calls visit(first row, number of rows) for every tile of the image's objects. best(row) gives the bits that tile.best
-// starts from. All threads of the block call this function.
+// Calls visit(first row, number of rows) for every tile of the image's objects. `best(row)` is the value that
+// Tile::best starts with. All threads of the block call this function.
 template <typename T, typename Best, typename Visit>
 __device__ void for_each_tile(const MatchParams& p, int64_t image, Tile<compute_t<T>>& tile, Best best, Visit visit) {
   const Rows rows = rows_of_image(p.gt_offsets, image, p.objects);

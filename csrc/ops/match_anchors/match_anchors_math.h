@@ -1,14 +1,14 @@
-// Which object an anchor is matched to, by the largest IoU. Torch-free.
+// Rule that matches each anchor to an object by the largest IoU. Torch-free.
 //
-// Every anchor goes twice over the objects of its image. The anchors x objects matrix is never stored:
-//   1. The anchor finds its largest IoU and the object that has it. Each object finds its best IoU with any anchor.
-//   2. An object claims the anchors whose IoU with it equals its best IoU (`low_quality`).
+// Two passes over an image's objects for every anchor; the anchors x objects matrix is never stored:
+//   1. The anchor finds its best object, the one of the largest IoU. Each object finds its best IoU with any anchor.
+//   2. An object takes the anchors whose IoU with it ties its best IoU (`low_quality`).
 // Both passes evaluate the same expression, so a tie is exact.
 //
-// CPU and CUDA share the rules: is_own_match, claimed_match, ties_best and is_ignored. Only the search for the largest
-// IoU exists twice. CUDA calls meet for one object after the other. The loop of the CPU in match_anchors_cpu.h uses
-// integers for a block of anchors, so that the compiler can vectorise it. python_tests/simt compares the two bit for
-// bit on every case of the operator.
+// CPU and CUDA share the rule: is_own_match, claimed_match, ties_best and is_ignored. Only the update of the largest
+// IoU is written twice. CUDA calls `meet` for one object after the other. The CPU's loop in match_anchors_cpu.h updates
+// a block of anchors with integers, which the compiler can vectorise. python_tests/simt compares the two on every case
+// of the operator, bit for bit.
 #pragma once
 
 #include "ops/iou/iou_math.h"
@@ -19,7 +19,7 @@ namespace colad {
 enum class LowQuality { all, own, none };
 
 struct MatchOptions {
-  double iou_threshold;  // an anchor's IoU with its own best object must be at least this
+  double iou_threshold;  // an anchor needs this IoU to match its own best object
   LowQuality low_quality;
   double ignore_iof;  // a background anchor is ignored if at least this share of it lies in an ignore box
   bool claim_zero_overlap;
@@ -28,11 +28,11 @@ struct MatchOptions {
 
 template <typename T>
 struct BestObject {
-  T iou;        // the largest IoU with any object of the image, -1 if there is none (or only NaN)
+  T iou;        // the largest IoU with any object of the image; -1 if there is none, or only NaN
   int64_t row;  // the lowest row with this IoU, -1 if there is none
 };
 
-// Compares the anchor's best object with the object of `row`: a larger IoU wins. At a tie or for NaN the old one stays.
+// Updates `best` with the object of `row`. A larger IoU wins. NaN does not win, nor does a tie: the lowest row stays.
 template <typename T>
 COLAD_HD void meet(BestObject<T>& best, T iou, int64_t row) {
   if (iou > best.iou) {
@@ -40,8 +40,8 @@ COLAD_HD void meet(BestObject<T>& best, T iou, int64_t row) {
   }
 }
 
-// Whether an object with best IoU `best` claims the anchor whose IoU with it is `iou`. An object that overlaps no
-// anchor claims none. With `claim_zero_overlap`, a defect of the reference codes, it claims every anchor of IoU 0.
+// Whether an object with the best IoU `best` takes an anchor whose IoU with it is `iou`. An object that overlaps no
+// anchor takes no anchor. With `claim_zero_overlap`, a defect of the reference codes, it takes every anchor of IoU 0.
 template <typename T>
 COLAD_HD bool ties_best(T iou, T best, bool claim_zero_overlap) {
   return iou == best && (best > T(0) || claim_zero_overlap);
@@ -53,7 +53,8 @@ COLAD_HD bool is_own_match(const BestObject<T>& own, T threshold) {
   return own.row >= 0 && own.iou >= threshold;
 }
 
-// The match of an anchor that object `claimed` claims. `own_row` is the anchor's own best object.
+// The match of an anchor that ties the best IoU of object `claimed`. `own_row` is the row of the anchor's own best
+// object.
 COLAD_HD int64_t claimed_match(int64_t own_row, int64_t claimed, LowQuality low_quality) {
   if (low_quality == LowQuality::all) {
     return claimed;
@@ -61,7 +62,7 @@ COLAD_HD int64_t claimed_match(int64_t own_row, int64_t claimed, LowQuality low_
   return own_row >= 0 ? own_row : kBackground;
 }
 
-// The match after both passes. `claimed` is the last object in row order that claims this anchor, or -1.
+// The match after both passes. `claimed` is the last object, in row order, whose best IoU this anchor ties, or -1.
 template <typename T>
 COLAD_HD int64_t resolve_match(const BestObject<T>& own, int64_t claimed, T threshold, LowQuality low_quality) {
   if (claimed >= 0 && low_quality != LowQuality::none) {

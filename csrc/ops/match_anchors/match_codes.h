@@ -5,7 +5,7 @@
 
 namespace colad {
 
-// A match is a row of the ground truth boxes (>= 0) or one of these.
+// A match is a row of the ground truth boxes (>= 0) or one of these two codes.
 constexpr int64_t kBackground = -1;
 constexpr int64_t kIgnored = -2;
 

@@ -1,4 +1,5 @@
-// A loop over the anchors of an image that are matched to an object. It skips the others, which are most, in groups.
+// Loop over the anchors of an image that are matched to an object. Most are not: the loop skips kAnchorsAtOnce at a
+// time where none is matched.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +18,7 @@ void for_each_matched(const int64_t* matched, int64_t begin, int64_t end, Visit 
     for (int64_t anchor = first; anchor < stop; ++anchor) {
       all &= matched[anchor];
     }
-    if (all < 0) {  // the sign bit of every one is set: none is matched
+    if (all < 0) {  // then every one is negative: its sign bit is set
       continue;
     }
     for (int64_t anchor = first; anchor < stop; ++anchor) {

@@ -1,6 +1,6 @@
 // Contract of nms_keep: greedy suppression within groups. A group is the boxes of one image and one label. The caller
-// has sorted the boxes by image, label and descending score: the rows of a group follow each other, and the first one
-// is the best box.
+// has sorted the boxes by image, then label, then descending score. So the rows of a group follow each other, and the
+// best box of a group is its first.
 #pragma once
 
 #include "ops/iou/iou.h"

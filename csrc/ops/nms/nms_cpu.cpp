@@ -1,4 +1,4 @@
-// nms_keep on the CPU: one group after the other. A box is compared with the kept boxes of higher score.
+// nms_keep on the CPU: one group after the other. Each box is tested against the better boxes that were kept.
 #include "common/boxed.h"
 #include "ops/nms/nms.h"
 

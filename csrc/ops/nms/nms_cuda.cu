@@ -1,5 +1,6 @@
-// nms_keep on CUDA: the block of a group's first box processes the group. It goes through the group in order of score.
-// For each kept box, all threads of the block remove the later boxes that it suppresses. The memory is one flag a box.
+// nms_keep on CUDA: the block of a group's first box works on the whole group. It goes through the group in order of
+// score. For each box that is kept, the threads of the block together mark the later boxes that it suppresses. The only
+// memory is the output: one flag per box.
 #include "common/boxed.h"
 #include "common/cuda.cuh"
 #include "ops/nms/nms.h"
@@ -21,7 +22,7 @@ __global__ void nms_kernel(NmsParams p) {
     }
     __syncthreads();
     for (int64_t i = begin; i < p.count && p.same_group(begin, i); ++i) {
-      if (p.keep[i]) {  // this flag is final: all boxes of higher score are done
+      if (p.keep[i]) {  // final: all better boxes are done
         const auto kept = load_box(boxes, i);
         for (int64_t j = i + 1 + threadIdx.x; j < p.count && p.same_group(begin, j); j += blockDim.x) {
           if (suppresses(kept, load_box(boxes, j), p.iou_threshold)) {

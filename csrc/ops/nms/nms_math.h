@@ -1,11 +1,12 @@
-// When a box of higher score suppresses another: same image, same label, IoU above the threshold. Torch-free.
+// A box suppresses another box of lower score if both have the same image and label and their IoU is above the
+// threshold. Torch-free.
 #pragma once
 
 #include "ops/iou/iou_math.h"
 
 namespace colad {
 
-// The threshold is a double, as in torchvision's CPU code: an IoU of float(0.6) is above 0.6.
+// The threshold is a double, as in torchvision's CPU code. So an IoU of float(0.6) is above 0.6.
 template <typename T>
 COLAD_HD bool suppresses(const Box<T>& kept, const Box<T>& other, double iou_threshold) {
   return iou_of(kept, box_area(kept), other, box_area(other)) > iou_threshold;  // false for NaN

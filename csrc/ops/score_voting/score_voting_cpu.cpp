@@ -1,4 +1,5 @@
-// score_voting on the CPU.
+// score_voting on the CPU: kept boxes in parallel. The loop over the voters (count_votes) is in score_voting.h, because
+// CUDA calls it too.
 #include "ops/score_voting/score_voting.h"
 
 namespace colad {

@@ -1,11 +1,11 @@
-// score_voting on CUDA: one warp a kept box. The lanes share the boxes that vote.
+// score_voting on CUDA: one warp per kept box. The lanes of the warp share the voters.
 #include "common/reduce.cuh"
 #include "ops/score_voting/score_voting.h"
 
 namespace colad {
 namespace {
 
-// An image has at most a few hundred kept boxes: small blocks spread them over the card. Not tuned on a card.
+// An image has at most some hundred kept boxes: small blocks spread them over the multiprocessors. Not tuned on a card.
 constexpr int kBlock = 128;
 
 template <typename T>

@@ -9,8 +9,8 @@ struct VotingOptions {
   double sigma, iou_threshold, score_threshold;
 };
 
-// The weight of a vote. It is 0 for a box that does not vote: its score or its IoU with the voted box is not above the
-// threshold, or its score is infinite.
+// The weight of the box `voter` in the vote for the box `voted`. It is 0 if the voter does not vote: its score or its
+// IoU is not above the threshold, or its score is infinite.
 template <typename T>
 COLAD_HD T vote_weight(const Box<T>& voted, const Box<T>& voter, T score, const VotingOptions& options) {
   if (!(score > static_cast<T>(options.score_threshold)) || !is_finite(score)) {
@@ -31,14 +31,14 @@ struct VoteSums {
 
 template <typename T>
 COLAD_HD void add_vote(VoteSums<T>& sums, const Box<T>& voter, T weight) {
-  if (weight > T(0)) {  // a box that does not vote may hold NaN
+  if (weight > T(0)) {  // a box that does not vote may have any coordinates, also NaN
     sums.weight += weight;
     sums.x1 += weight * voter.x1, sums.y1 += weight * voter.y1;
     sums.x2 += weight * voter.x2, sums.y2 += weight * voter.y2;
   }
 }
 
-// The weighted mean of the voters. A box without voters does not change.
+// A box without voters stays as it is.
 template <typename T>
 COLAD_HD Box<T> voted_box(const VoteSums<T>& sums, const Box<T>& box) {
   if (!(sums.weight > T(0))) {
