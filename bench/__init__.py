@@ -1,1 +1,1 @@
-"""Measures the operators against other ways to the same result; README.md says how."""
+"""Measures the operators against peers: other ways to compute the same results. README.md describes how."""

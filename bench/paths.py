@@ -1,4 +1,4 @@
-"""Where the source tree is, and where results go."""
+"""Paths of the source tree and of the results."""
 
 from pathlib import Path
 

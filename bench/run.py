@@ -1,8 +1,8 @@
-"""Measures the operators against their peers: ``python -m bench.run [NAME ...]``, all benches without a name.
+"""Measures the operators against their peers: ``python -m bench.run [NAME ...]``. Without a name, all benches run.
 
-Checks that results agree, then prints one table and writes ``bench/results/<machine>/``: ``bench.csv``, ``table.md``,
-``ratios.png``, ``roofline.png``. One thread is measured by the CPU time of the process, which other processes change
-little. Cases that use threads are also measured with two, by wall time.
+It checks that the results agree, prints one table, and writes ``bench.csv``, ``table.md``, ``ratios.png`` and
+``roofline.png`` to ``bench/results/<machine>/``. One thread is measured by the CPU time of the process, which other
+processes change little. Cases that use threads are also measured with two threads, by wall time.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ from bench.report.tables import report
 from bench.workload.batch import BATCH, SMALL
 
 ENVIRONMENT = {
-    # An allocator that keeps what is freed: a fresh tensor of tens of MB costs more page faults than arithmetic.
+    # The allocator keeps freed memory. Otherwise the page faults of a new tensor of tens of MB take longer than its
+    # arithmetic.
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-    "OMP_NUM_THREADS": "1",  # also of peers that never ask torch
-    "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compilers beside what is measured
+    "OMP_NUM_THREADS": "1",  # also for peers that do not use torch's number of threads
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compiler processes during measurements
 }
 ROUNDS = 30
 
 
 @dataclass(frozen=True)
 class Effort:
-    """``sizes`` of the workload; ``rounds`` at most, and ``seconds``, for ours and for each peer of a case."""
+    """``sizes`` of the workload; the largest number of ``rounds`` and the ``seconds`` for each callable of a case."""
 
     sizes: dict[str, int]
     rounds: int
@@ -82,14 +83,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run_again_with(environment: dict[str, str], arguments: Sequence[str]) -> None:
-    """Replaces this process by one with that environment, unless it has it: libraries read it when they start."""
+    """Replaces this process by one with this environment, unless the process already has it. Libraries read the
+    environment only when they start."""
     if any(os.environ.get(name) != value for name, value in environment.items()):
         command = [sys.executable, "-m", "bench.run", *arguments]
         os.execve(sys.executable, command, {**os.environ, **environment})
 
 
 def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, list[str]]:
-    """The outcomes of the benches with those names, and the lines that these benches add to the table."""
+    """The outcomes of the named benches, and the lines that these benches add to the table."""
     unknown = sorted(set(names) - set(BENCHES))
     if unknown:
         raise SystemExit(

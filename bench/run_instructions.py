@@ -1,9 +1,9 @@
 """Counts the instructions of the assignment: ``python -m bench.run instructions``.
 
-The counts do not depend on what else the machine does. One thread, by callgrind, on the batch of the benches: 8 images,
-58 objects. Callgrind knows no AVX-512: its CPU offers AVX2 at most. An older library is counted with the Python code of
-its own commit, on the same inputs: ``--library OLD/libcolad_ops.so --source OLD``. ``--write`` keeps the table in
-``bench/results/<machine>/``.
+Callgrind counts on one thread, on the batch of the benches: 8 images, 58 objects. The counts do not depend on other
+load on the machine. Callgrind does not support AVX-512: the CPU that it emulates has AVX2 at most. An older library is
+counted with the Python code of its own commit, on the same inputs: ``--library OLD/libcolad_ops.so --source OLD``.
+``--write`` saves the table in ``bench/results/<machine>/``.
 """
 
 from __future__ import annotations

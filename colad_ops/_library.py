@@ -1,7 +1,7 @@
-"""Finds and loads ``libcolad_ops.so``; without it nothing works, so every cause is named in one error.
+"""Finds and loads ``libcolad_ops.so``. The package does not work without it, so one error names every likely cause.
 
-It lies beside this file, unless the environment variable ``COLAD_LIBRARY`` is the path of another build of it, e.g. one
-with sanitizers."""
+The library lies beside this file. The environment variable ``COLAD_LIBRARY`` can name the path of another build, e.g.
+one with sanitizers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIBRARY = Path(os.environ.get("COLAD_LIBRARY") or BUILT).absolute()
 
 
 def load_library() -> ctypes.CDLL:
-    """Registers ``torch.ops.colad``; raises ImportError with the likely causes if that is impossible."""
+    """Registers ``torch.ops.colad``. Raises ImportError with the likely causes if that fails."""
     try:
         if not LIBRARY.is_file():
             raise OSError(f"{LIBRARY} does not exist")
@@ -52,9 +52,9 @@ def build_info() -> dict[str, Any]:
     Returns:
         ``version``, ``commit`` (git, or "unknown"), ``compiler``, ``cuda`` (version of nvcc, or None when built without
         CUDA), ``cuda_archs`` (list, e.g. ``["80", "90", "120", "ptx120"]``), ``torch_target`` (the oldest torch it
-        runs with) and ``cpu_capability``: ``"avx512"``, ``"avx2"`` or ``"baseline"``, whichever this CPU has, or the
-        lower one that the environment variable ``COLAD_CPU_CAPABILITY`` names. (Importing raises ImportError where that
-        names another, or one that this CPU does not have.)
+        runs with) and ``cpu_capability`` (``"avx512"``, ``"avx2"`` or ``"baseline"``): the highest that this CPU has,
+        or a lower one that the environment variable ``COLAD_CPU_CAPABILITY`` names. If the variable names anything
+        else, or a capability that this CPU does not have, the import raises ImportError.
     """
     info = json.loads(_loaded.colad_build_info())
     info["cuda"] = info["cuda"] or None

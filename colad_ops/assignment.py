@@ -1,4 +1,4 @@
-"""The result of an assignment: who learns what."""
+"""The result of an assignment: which object each anchor learns."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from torch import Tensor
 
 
 class Assignment(NamedTuple):
-    """Who learns what. B images, A anchors, G objects of all images."""
+    """Which object each anchor learns. B images, A anchors, G objects of all images."""
 
     matched: Tensor
     """``(B, A)`` int64: the row in ``gt_boxes`` that the anchor learns, ``-1`` background, ``-2`` ignored."""
     cost: Tensor
-    """``(B, A)`` float32, ``+inf`` where the anchor is no object's candidate."""
+    """``(B, A)`` float32; ``+inf`` where the anchor is not a candidate of any object."""
     num_pos: Tensor
-    """``(G,)`` int64: positives of each object."""
+    """``(G,)`` int64: number of positives of each object."""
     mean: Tensor
-    """``(G,)`` float64: mean cost of all the object's candidates (before top-k); NaN without any."""
+    """``(G,)`` float64: mean cost of all candidates of the object (before top-k); NaN without candidates."""
     std: Tensor
-    """``(G,)`` float64: their unbiased standard deviation; NaN with fewer than two."""
+    """``(G,)`` float64: unbiased standard deviation of these costs; NaN with fewer than two candidates."""
     weights: Tensor
-    """``(G, 2)`` float64, of the mixture fitted to the object's cheapest candidates; component 0 is the cheap one."""
+    """``(G, 2)`` float64: weights of the mixture fitted to the costs of the object's cheapest candidates. Component 0
+    is the cheap one."""
     means: Tensor
-    """``(G, 2)`` float64."""
+    """``(G, 2)`` float64: means of this mixture."""
     variances: Tensor
-    """``(G, 2)`` float64."""
+    """``(G, 2)`` float64: variances of this mixture."""
     gt_boxes: Tensor
-    """``(G, 4)`` as given, for :meth:`boxes`."""
+    """``(G, 4)``: the argument of the assignment, for :meth:`boxes`."""
     gt_labels: Tensor
-    """``(G,)`` as given, for :meth:`labels`."""
+    """``(G,)``: the argument of the assignment, for :meth:`labels`."""
 
     @property
     def fisher(self) -> Tensor:
@@ -39,18 +40,19 @@ class Assignment(NamedTuple):
 
     @property
     def num_pos_total(self) -> Tensor:
-        """Positives of the batch, an int64 scalar on the device."""
+        """Number of positives of the batch: an int64 scalar on the device."""
         return self.num_pos.sum()
 
     def labels(self, num_classes: int) -> Tensor:
-        """``(B, A)`` int64: the class to learn, ``num_classes`` for background, ``-2`` for ignored."""
+        """``(B, A)`` int64: the class that the anchor learns, ``num_classes`` for background, ``-2`` for ignored."""
         return torch.where(self.matched == -2, -2, self._of_object(self.gt_labels, num_classes))
 
     def boxes(self) -> Tensor:
-        """``(B, A, 4)``: the box to learn, 0 where there is none."""
+        """``(B, A, 4)``: the box that the anchor learns, 0 where the anchor has no object."""
         return self._of_object(self.gt_boxes, 0)
 
     def _of_object(self, rows: Tensor, fill: int) -> Tensor:
-        """The row of each anchor's object, ``fill`` where it has none: that is the last row, which -1 picks."""
+        """The row of each anchor's object, or ``fill`` without an object. ``fill`` is appended as the last row, and
+        index -1 picks it."""
         padded = torch.cat([rows, rows.new_full((1, *rows.shape[1:]), fill)])
         return padded[self.matched.clamp(min=-1)]

@@ -1,4 +1,4 @@
-"""The options of an assignment, and presets that reproduce other codes."""
+"""The options of an assignment, and presets that reproduce other implementations ("codes")."""
 
 from __future__ import annotations
 
@@ -19,47 +19,51 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class AssignConfig:
-    """How :func:`colad_ops.paa_assign` assigns; the default is the paper with the known defects of the codes mended.
+    """How :func:`colad_ops.paa_assign` assigns. The default is the paper, without the known defects of other codes.
 
-    Raises ValueError, naming the field and the value got, when constructed with a value that does not exist.
+    The constructor raises ValueError for a value that is not allowed. The message names the field and the value.
     """
 
     iou_threshold: float = 0.1
-    """An anchor of at least this IoU with its best object is a candidate of it."""
+    """An anchor is a candidate of its best object if their IoU is at least this."""
     low_quality: str = "all"
-    """Who gets an anchor that ties an object's best IoU: see :func:`colad_ops.match_anchors`."""
+    """Which object gets an anchor whose IoU equals an object's best IoU: see :func:`colad_ops.match_anchors`."""
     ignore_iof: float = 0.5
-    """An unmatched anchor with this share of it in an ignore (crowd) box is ignored."""
+    """An unmatched anchor is ignored if at least this share of its area lies in an ignore (crowd) box."""
     topk: int = 9
-    """Cheapest candidates kept of each object and level."""
+    """Number of cheapest candidates that are kept for each object and level."""
     alpha: float = 0.25
-    """Of the focal loss in the cost."""
+    """Alpha of the focal loss in the cost."""
     gamma: float = 2.0
-    """Of the focal loss in the cost."""
+    """Gamma of the focal loss in the cost."""
     box_cost: str = "iou"
-    """``1 - IoU``, or ``1 -`` another mode of :func:`colad_ops.box_iou`."""
+    """Box term of the cost: ``1 - IoU``, or ``1 -`` another mode of :func:`colad_ops.box_iou`."""
     box_weight: float = 1.0
-    """Of the box term in the cost."""
+    """Weight of the box term in the cost."""
     covariance: str = "full"
-    """Of the mixture; ``"tied"`` shares the variance, the others are the same in one dimension."""
+    """Covariance type of the mixture. With ``"tied"`` both components share one variance. The other types are the same
+    in one dimension."""
     max_iter: int = 100
+    """Largest number of EM iterations of the mixture: see :func:`colad_ops.gmm_em`."""
     tol: float = 1e-3
+    """EM stops when the mean log-likelihood changes by less than this."""
     reg_covar: float = 1e-6
+    """Added to every variance of the mixture."""
     split: str = "peak"
-    """``"peak"``: positives are the candidates from the cheapest up to the component-0 candidate of highest mixture
-    likelihood (the first of equals). ``"posterior"``: every component-0 candidate. ``"band"``: as peak, and the
-    remaining component-0 candidates are ignored (``-2``)."""
+    """``"peak"``: positives are the candidates from the cheapest up to the cut, which is the component-0 candidate of
+    highest mixture likelihood (the first of equal ones). ``"posterior"``: positives are all component-0 candidates.
+    ``"band"``: as ``"peak"``, and the remaining component-0 candidates are ignored (``-2``)."""
     single_candidate: str = "keep"
-    """Whether an object's only candidate is positive (``"keep"``) or background (``"drop"``)."""
+    """The only candidate of an object is positive (``"keep"``) or background (``"drop"``)."""
     no_component0: str = "all"
-    """What is positive of an object without a component-0 candidate: all its candidates, or none."""
+    """Positives of an object without a component-0 candidate: all its candidates (``"all"``) or none (``"none"``)."""
     prefix: bool = True
-    """True: everything up to the cut is positive, and always the cheapest candidate. False: only component-0 candidates
-    are."""
+    """True: all candidates up to the cut are positive, so the cheapest candidate is always positive (also with
+    ``split="posterior"``, which has no cut). False: only component-0 candidates can be positive."""
     claim_zero_overlap: bool = False
-    """True: an object that overlaps no anchor takes every anchor of IoU 0 (a defect of other codes)."""
+    """True: an object that overlaps no anchor takes every anchor with which its IoU is 0 (a defect of other codes)."""
     inclusive_corners: bool = False
-    """True: the IoU of matching reads ``x2, y2`` as the last pixel inside (width ``x2 - x1 + 1``)."""
+    """True: matching reads ``x2, y2`` as the last pixel inside the box (width ``x2 - x1 + 1``)."""
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -97,7 +101,7 @@ class AssignConfig:
         return self._options("covariance", "max_iter", "tol", "reg_covar")
 
     def split_options(self) -> dict[str, Any]:
-        """The fields that ``torch.ops.colad.split_candidates`` takes, those of the mixture among them."""
+        """The fields that ``torch.ops.colad.split_candidates`` takes. They include those of the mixture."""
         of_split = self._options("topk", "split", "single_candidate", "no_component0", "prefix")
         return of_split | self.mixture_options()
 
@@ -106,21 +110,25 @@ class AssignConfig:
 
     @classmethod
     def mmdet(cls, **changes: Any) -> AssignConfig:
-        """What mmdetection's ``PAAHead`` and ``LADHead`` (2.10 to 3.3) do with their COCO configurations, warts
-        included:
+        """Reproduces mmdetection's ``PAAHead`` and ``LADHead`` (2.10 to 3.3) with their COCO configurations, including
+        these known differences from the paper or defects ("warts"):
 
         - the box cost is ``1.3 * (1 - GIoU)``; the default is the paper's ``1 - IoU``;
         - an object with a single candidate gets no positive; the default keeps it;
         - an object without a component-0 candidate gets no positive; the default keeps all its candidates;
-        - component-1 candidates cheaper than the cut are background, the cheapest too; the default keeps the prefix;
-        - an object that overlaps no anchor takes every anchor of IoU 0 from the objects before it; the default gives it
-          none;
-        - crowd boxes count for nothing (``ignore_iof_thr=-1``), anchors inside are background; the default ignores
-          them.
+        - component-1 candidates cheaper than the cut are background, even the cheapest candidate; by default all
+          candidates up to the cut are positive;
+        - an object that overlaps no anchor takes every anchor with which its IoU is 0 from the objects before it; by
+          default it gets no anchor;
+        - crowd boxes have no effect (``ignore_iof_thr=-1``), so anchors inside them are background; by default these
+          anchors are ignored.
 
-        Not reproduced: scikit-learn fits float32 values there, whose cancellation raises or changes labels (here in
-        float64); an image without objects or candidates, which is simply background here; areas of inverted boxes,
-        which are not cut at 0 there, and the 1e-6 below which its IoU cuts a union or hull.
+        Not reproduced:
+
+        - scikit-learn fits float32 values there, and cancellation makes it raise or changes labels; here the fit is in
+          float64;
+        - an image without objects or candidates is handled differently there; here it is background;
+        - areas of inverted boxes are not clamped at 0 there, and its IoU clamps a union or hull to at least 1e-6.
 
         ``changes`` override single fields, e.g. ``AssignConfig.mmdet(topk=20)``.
         """
@@ -138,46 +146,57 @@ class AssignConfig:
 
     @classmethod
     def official_lad(cls, **changes: Any) -> AssignConfig:
-        """What the LAD authors' code does (``PAA_LAD_Head`` at commit f21f89e, on mmdetection 2.10): all of
-        :meth:`mmdet`'s warts, for the teacher's predictions. ``changes`` override single fields.
+        """Reproduces the LAD authors' code (``PAA_LAD_Head`` at commit f21f89e, on mmdetection 2.10). It has all the
+        warts of :meth:`mmdet`, and assigns from the teacher's predictions. ``changes`` override single fields.
 
-        Their ``StandardizedPAAHead``, the base of their other heads, keeps a single candidate:
+        The base of the authors' other heads, ``StandardizedPAAHead``, keeps a single candidate. This is
         ``official_lad(single_candidate="keep")``.
         """
         return cls.mmdet(**changes)
 
     @classmethod
     def official_colad(cls, **changes: Any) -> AssignConfig:
-        """What the LAD authors' ``PAA_CoLAD_StdMean_Head`` does (commit f21f89e), for :func:`colad_ops.colad_assign`
-        with ``granularity="object_level"`` and ``predictions = (student, teacher)``: all of :meth:`mmdet`'s warts, and
+        """Reproduces the LAD authors' ``PAA_CoLAD_StdMean_Head`` (commit f21f89e). Use it in
+        :func:`colad_ops.colad_assign` with ``granularity="object_level"`` and ``predictions = (student, teacher)``. It
+        has all the warts of :meth:`mmdet`, and two more:
 
-        - each object and level is assigned by a network of its own, so that costs of both meet in one mixture (the
-          ``granularity``; its default ``"iteration"`` is the paper's: one network for the whole batch);
-        - one candidate on a level has no ``sigma``: the network of lower cost wins there.
+        - a network is chosen for each object and level, so one mixture may contain costs of both networks. (This is the
+          ``granularity``. Its default ``"iteration"`` is the paper's: one network for the whole batch.)
+        - a single candidate on a level has no ``sigma``; there the network of lower cost wins.
 
-        Not reproduced: a fit that raises from float32 cancellation leaves its object without positives there (here it
-        is fitted in float64); an image without candidates, or with one a level at most, raises there (here its objects
-        are assigned like any other's). ``changes`` override single fields.
+        Not reproduced:
+
+        - if a fit raises from float32 cancellation, its object gets no positives there; here the fit is in float64;
+        - an image without candidates, or with at most one on each level, raises there; here its objects are assigned
+          like all others.
+
+        ``changes`` override single fields.
         """
         return cls.mmdet(**changes)
 
     @classmethod
     def kkhoot(cls, **changes: Any) -> AssignConfig:
-        """What the PAA authors' code does (``PAALossComputation`` at commit 13d5721) with its COCO configuration, warts
-        included:
+        """Reproduces the PAA authors' code (``PAALossComputation`` at commit 13d5721) with its COCO configuration,
+        including these warts:
 
-        - anchors and objects are matched with inclusive corners (width ``x2 - x1 + 1``); the default measures from edge
-          to edge. The cost's GIoU measures from edge to edge there too, on the same corners;
-        - the box cost is ``1 - GIoU``, without the 1.3 of their loss; the default is the paper's ``1 - IoU``;
-        - an anchor below the threshold that ties an object's best IoU gets its own best object, maybe another; the
-          default gives it to the object whose best it is;
-        - an object that overlaps no anchor makes every anchor of IoU 0 with it a candidate of that anchor's own best
-          object; the default gives none;
-        - crowd boxes are never seen, anchors inside are background; the default ignores them.
+        - anchors and objects are matched with inclusive corners (width ``x2 - x1 + 1``); the default width is
+          ``x2 - x1``. The GIoU of the cost uses ``x2 - x1`` there too, on the same corners;
+        - the box cost is ``1 - GIoU``, without the factor 1.3 of their loss; the default is the paper's ``1 - IoU``;
+        - an anchor below the threshold whose IoU equals an object's best IoU is matched to the anchor's own best
+          object, which may be another one; by default it is matched to the object whose best anchor it is;
+        - an object that overlaps no anchor makes every anchor with which its IoU is 0 a candidate of that anchor's own
+          best object; by default it changes no anchor;
+        - crowd boxes are not read, so anchors inside them are background; by default these anchors are ignored.
 
-        Like the default, a single candidate is kept, an object without a component-0 candidate keeps all, and all
-        candidates up to the cut are positive. Not reproduced: scikit-learn's fit of float32 values (here in float64);
-        an image without objects, which raises there. ``changes`` override single fields.
+        As by default, a single candidate is kept, an object without a component-0 candidate keeps all its candidates,
+        and all candidates up to the cut are positive.
+
+        Not reproduced:
+
+        - scikit-learn fits float32 values there; here the fit is in float64;
+        - an image without objects raises there.
+
+        ``changes`` override single fields.
         """
         preset = cls(
             low_quality="own", ignore_iof=math.inf, box_cost="giou", claim_zero_overlap=True, inclusive_corners=True

@@ -1,4 +1,5 @@
-"""Checks of what only the data can tell, for tensors on a device; off by default because they wait for it."""
+"""Checks of the values in CUDA tensors, e.g. that labels are in range. They are off by default because they wait for
+the device."""
 
 from __future__ import annotations
 
@@ -9,18 +10,20 @@ _debug = False
 
 
 def set_debug(enabled: bool) -> None:
-    """Turns data checks on CUDA tensors on or off. They raise like on the CPU, and sync the host at every call."""
+    """Turns the checks of values in CUDA tensors on or off. They raise the same errors as on the CPU, and they sync the
+    host at every call."""
     global _debug
     _debug = bool(enabled)
 
 
 def checks_data(tensor: Tensor) -> bool:
-    """Whether the data of ``tensor`` should be checked from Python (the CPU kernels check by themselves)."""
+    """Whether Python should check the values of ``tensor``. CPU kernels always check the values themselves."""
     return _debug and tensor.is_cuda and not torch.compiler.is_compiling()
 
 
 def check_range(name: str, values: Tensor, low: int, high: int) -> None:
-    """Raises RuntimeError naming argument, value and row if a value lies outside ``low..high``."""
+    """Raises RuntimeError if a value lies outside ``low..high``. The message names the argument, the value and its
+    row."""
     bad = ((values < low) | (values > high)).nonzero()
     if len(bad):
         row = tuple(bad[0].tolist())
@@ -30,7 +33,7 @@ def check_range(name: str, values: Tensor, low: int, high: int) -> None:
 
 
 def check_offsets(name: str, offsets: Tensor, rows: int) -> None:
-    """Raises RuntimeError if ragged offsets are not ``(segments + 1,)`` int64 or do not ascend from 0 to ``rows``."""
+    """Raises RuntimeError if the offsets are not ``(segments + 1,)`` int64 or do not ascend from 0 to ``rows``."""
     if offsets.dim() != 1 or offsets.shape[0] < 1 or offsets.dtype != torch.int64:
         raise RuntimeError(
             f"{name} should have shape (segments + 1,) and dtype int64, got {tuple(offsets.shape)}, {offsets.dtype}"

@@ -1,5 +1,7 @@
-"""All tensors of a call on one device: asked by the fakes, which a meta tensor reaches and a compiled graph is traced
-with, and by the public functions that combine tensors before an operator sees them."""
+"""Checks that all tensors of a call are on one device.
+
+Fake kernels call this check: torch runs them for meta tensors and to trace a compiled graph. Public functions call it
+if they combine tensors before they call an operator."""
 
 from __future__ import annotations
 
@@ -9,9 +11,10 @@ from torch import Tensor
 
 
 def check_same_device(**arguments: Tensor | Sequence[Tensor] | None) -> None:
-    """Raises RuntimeError naming the first two arguments that are not on the same device, and the devices.
+    """Raises RuntimeError if two arguments are on different devices. The message names both arguments and both devices.
 
-    Of a meta tensor and one with data, torch runs the fake: without this the result would be memory nobody wrote.
+    If a call mixes a meta tensor and a tensor with data, torch runs the fake kernel. Without this check the result
+    would be uninitialised memory.
     """
     first = None
     for name, value in arguments.items():

@@ -1,4 +1,4 @@
-"""Ragged batches: the rows of all images one after the other, and where each image starts."""
+"""Ragged batches: the rows of all images one after the other, and the offset of each image."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from torch import Tensor
 
 
 def ragged(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Joins one tensor an image into ``(rows, offsets)``, the form in which every operator takes objects.
+    """Joins a list with one tensor for each image into ``(rows, offsets)``. Every operator takes objects in this form.
 
     Args:
-        tensors: B tensors ``(n_b, ...)`` of one dtype and device; ``n_b`` may be 0, and then ``torch.tensor([])``
-            stands for any ``(0, ...)`` of its dtype.
+        tensors: B tensors ``(n_b, ...)`` of one dtype and device. ``n_b`` may be 0; then ``torch.tensor([])`` of this
+            dtype stands for any shape ``(0, ...)``.
 
     Returns:
         ``rows (n_0 + ... + n_{B-1}, ...)`` and ``offsets (B + 1,)`` int64 on the same device: image ``b`` owns rows
-        ``offsets[b]:offsets[b + 1]``. No device sync: the sizes are known to the host.
+        ``offsets[b]:offsets[b + 1]``. There is no device sync, because the host knows the sizes.
 
     Raises:
-        ValueError: no tensor at all (dtype and trailing shape would be unknown); not a list; a tensor without rows or
-            of another dtype or device. RuntimeError of ``torch.cat``: trailing shapes that differ.
+        ValueError: an empty list (dtype and trailing shape would be unknown); a tensor instead of a list; a tensor
+            without dimensions; a tensor of another dtype or device.
+        RuntimeError: trailing shapes that differ (raised by ``torch.cat``).
     """
     if isinstance(tensors, Tensor):
         raise ValueError(f"tensors should be a list, one tensor an image, got a tensor of shape {tuple(tensors.shape)}")

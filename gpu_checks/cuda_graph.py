@@ -9,7 +9,7 @@ import torch
 
 
 class PlainCalls:
-    """Stands in for a graph on the CPU, so that a dry run can try the code that uses graphs."""
+    """Replaces a graph on the CPU, so that a dry run can run the code that uses graphs."""
 
     def __init__(self, run: Callable[[], Any]) -> None:
         self.replay = run

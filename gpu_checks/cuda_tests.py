@@ -1,4 +1,4 @@
-"""Runs the tests of ``python_tests`` that ask for a CUDA device; none of them may skip."""
+"""Runs the tests of ``python_tests`` that need a CUDA device. None of them may be skipped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_tests(steps: Steps, dry: bool) -> str:
 
 
 def not_collected(output: str) -> dict[str, str]:
-    """Test files that need a package which is not installed, with the reason, from what pytest printed.
+    """Test files that need a package which is not installed, with the reason, from the output of pytest.
 
     Raises:
         RuntimeError: a file cannot be imported for another reason.

@@ -1,4 +1,4 @@
-"""What must hold of every assignment on a GPU: the host never waits, a CUDA graph can capture it, little memory."""
+"""Checks every assignment on a GPU: the host never waits, a CUDA graph can capture it, it takes little memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import colad_ops
 from bench.workload.batch import Workload, views
 from gpu_checks.cuda_graph import capture
 
-# Bound of the peak of a whole assignment over what was allocated before. An anchor: matched twice (int64), iou and cost
-# (float32), 24 bytes. An object: its statistics and mixture, and keys, sorted keys and responsibilities of up to
-# levels x topk samples. No term grows with anchors x objects, whose matrix would be 10 MB a 100 objects and image.
+# Bound of the peak memory of a whole assignment, without the memory allocated before. For an anchor: matched twice
+# (int64), iou and cost (float32), 24 bytes. For an object: its statistics and mixture, and keys, sorted keys and
+# responsibilities of up to levels x topk samples. No term grows with anchors x objects; such a matrix would take 10 MB
+# for an image with 100 objects.
 BYTES_AN_ANCHOR, BYTES_AN_OBJECT, BYTES_IN_ALL = 32, 4096, 1 << 16
 
 
@@ -34,7 +35,7 @@ def waiting_is_an_error(device: torch.device) -> Iterator[None]:
 
 
 def train_step(w: Workload, logits: Tensor, teacher: Tensor) -> list[Tensor]:
-    """An assignment of one network, one of two, both losses and their gradients."""
+    """An assignment by one network, an assignment by two networks, both losses and their gradients."""
     assignment = colad_ops.paa_assign(*w.assign_arguments())
     pair = [(w.logits(), w.boxes()), ([teacher], w.boxes())]
     both = colad_ops.colad_assign(
@@ -63,7 +64,8 @@ def check_no_sync(w: Workload, device: torch.device) -> str:
 
 
 def check_graph(w: Workload, device: torch.device) -> str:
-    """Captured on one batch, replayed on another: equal bits to an eager call on that other batch."""
+    """A graph is captured on one batch and replayed on another. The results equal an eager call on the other batch bit
+    for bit."""
     static = w.to(device)
     static = replace(static, class_maps=[m.clone() for m in static.class_maps])
     kept = {}
@@ -75,7 +77,7 @@ def check_graph(w: Workload, device: torch.device) -> str:
     for seen, other in zip(static.class_maps, w.teacher_maps):
         seen.copy_(other)
     graph.replay()
-    captured = kept["result"]  # the graph writes where it wrote when it was captured
+    captured = kept["result"]  # the replay writes to the same memory as the capture
     eager = colad_ops.paa_assign(*static.assign_arguments())
     for name, a, b in zip(captured._fields, captured, eager):
         assert a.shape == b.shape and torch.equal(a.nan_to_num(nan=-7), b.nan_to_num(nan=-7)), f"{name} differs"

@@ -1,5 +1,5 @@
-"""A pytest plugin (``-p gpu_checks.only_cuda_tests``) that keeps the tests with the ``cuda`` fixture, each in the file
-that defines it."""
+"""A pytest plugin (``-p gpu_checks.only_cuda_tests``). It keeps only tests with the ``cuda`` fixture, and runs each
+test only in the file that defines it."""
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,6 +1,6 @@
-"""Runs every operator of ``torch.ops.colad`` on a small batch, for tools that watch kernels.
+"""Runs every operator of ``torch.ops.colad`` on a small batch, for tools that observe kernels.
 
-``python -m gpu_checks.run_every_operator DEVICE`` ends with 1 if an operator was not reached.
+``python -m gpu_checks.run_every_operator DEVICE`` exits with 1 if an operator was not called.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.workload.batch import SMALL, Workload, make_workload
 from bench.workload.every_operator import operator_calls
 
 COMMAND = (sys.executable, "-m", "gpu_checks.run_every_operator")
-"""The device follows."""
+"""The device is appended as the last argument."""
 
 
 class Reached(TorchDispatchMode):
@@ -29,8 +29,8 @@ class Reached(TorchDispatchMode):
 
 
 def more_calls(w: Workload) -> None:
-    """What ``operator_calls`` leaves out: indicators by image, ignore boxes, gradients of the pairwise IoU, losses by
-    element."""
+    """Calls that ``operator_calls`` does not contain: indicators by image, ignore boxes, gradients of the pairwise IoU,
+    losses without a reduction."""
     pair = [(w.logits(), w.boxes())] * 2
     ground_truth = (w.gt_boxes, w.gt_labels, w.gt_offsets)
     colad_ops.colad_assign(

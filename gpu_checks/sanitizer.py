@@ -11,15 +11,15 @@ from gpu_checks.run_every_operator import COMMAND
 from gpu_checks.steps import CouldNotRun, Steps
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
-SANITIZER_SECONDS = 75  # for each of the four tools
+SANITIZER_SECONDS = 75  # time limit for each of the four tools
 
 
 def sanitize(steps: Steps, tool: str) -> str:
     sanitizer = find_sanitizer()
     command = [sanitizer, "--tool", tool, "--error-exitcode", "99"]
-    if tool != "initcheck":  # which has to see what torch's kernels write
+    if tool != "initcheck":  # initcheck has to see the writes of torch's kernels
         command += only_our_kernels(sanitizer)
-    # Without torch's cache every tensor is an allocation, and the tool sees where it ends.
+    # Without torch's cache every tensor is an allocation of its own, so the tool knows where it ends.
     without_cache = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     status, output = steps.child([*command, *COMMAND, "cuda"], SANITIZER_SECONDS, **without_cache)
     summary = re.findall(r"=+ (.*SUMMARY.*)", output)
@@ -42,7 +42,7 @@ def find_sanitizer() -> str:
 
 
 def only_our_kernels(sanitizer: str) -> list[str]:
-    """torch's kernels take most of the time. The option's name depends on the version."""
+    """The option that excludes torch's kernels, which would take most of the time. Its name depends on the version."""
     known = subprocess.run([sanitizer, "--help"], capture_output=True, text=True).stdout
     for option in ("--kernel-name", "--kernel-regex"):
         if re.search(rf"{option}(?![-\w])", known):

@@ -1,4 +1,4 @@
-"""Runs the checks one after the other, writes a log, and remembers which of them failed."""
+"""Runs the checks one after the other, writes a log, and records which of them failed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.paths import ROOT
 
-SECONDS = 470  # for all steps: below 8 minutes
+SECONDS = 470  # for all steps together: below 8 minutes
 
 
 class CouldNotRun(Exception):
@@ -20,7 +20,7 @@ class CouldNotRun(Exception):
 
 
 class Steps:
-    """A step that fails does not stop those after it."""
+    """Runs steps. A step that fails does not stop the later steps."""
 
     def __init__(self, log: Path, dry: bool) -> None:
         self.dry = dry
@@ -49,7 +49,8 @@ class Steps:
         self.say(f"{name}: {outcome} [{time.monotonic() - start:.1f} s]")
 
     def child(self, command: list, seconds: int, **environment: str) -> tuple[int, str]:
-        """Exit status and output of a command that runs in the root of the source tree; the log has the output too."""
+        """Runs a command in the root of the source tree. Returns exit status and output. The output is also in the
+        log."""
         seconds = max(1, min(seconds, round(self.until - time.monotonic())))
         process = subprocess.Popen(
             list(map(str, command)), cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE,
@@ -58,7 +59,7 @@ class Steps:
         try:
             output, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # the tool and the Python it runs
+            os.killpg(process.pid, signal.SIGKILL)  # also the Python process that the tool runs
             output, _ = process.communicate()
             raise RuntimeError(f"did not end within {seconds} s") from None
         finally:

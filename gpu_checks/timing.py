@@ -1,8 +1,9 @@
-"""Times calls against a device copy of the same bytes, all interleaved in one run, and counts their launches.
+"""Times calls against a device copy of the same bytes, in turns in one run, and counts the launches of each call.
 
-``graph``: replays of a CUDA graph. They are queued behind a kernel that keeps the device busy, so that the time between
-the two events is the device's alone. ``eager``: the call as a user makes it on an idle device; the host's time counts.
-Between two turns of a call all other calls run, and they move more than any cache holds: inputs are read from memory.
+``graph``: replays of a CUDA graph. They are queued behind a kernel that keeps the device busy, so the time between the
+two events contains only device time. ``eager``: the call as a user makes it on an idle device; host time is included.
+Between two turns of a call all other calls run. They move more bytes than any cache holds, so inputs are read from
+memory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gpu_checks.cuda_graph import capture
 
 ROUNDS = 50
 SECONDS = 60  # whichever ends first
-BUSY_CYCLES = 1_000_000  # longer than it takes the host to queue two events and a replay
+BUSY_CYCLES = 1_000_000  # longer than the host needs to queue two events and a replay
 
 
 @dataclass
@@ -35,14 +36,14 @@ class Measured:
 
 
 def device_copy(total_bytes: int, device: torch.device) -> Callable[[], Any]:
-    """Reads half of the bytes and writes half."""
+    """A copy that reads half of the bytes and writes the other half."""
     source = torch.zeros(max(total_bytes // 2, 1), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return lambda: target.copy_(source)
 
 
 def cuda_microseconds(run: Callable[[], Any], busy: bool) -> Callable[[], float]:
-    """Starts one turn; what it returns waits for its end."""
+    """Starts one turn. The returned function waits for its end."""
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     if busy:
         torch.cuda._sleep(BUSY_CYCLES)
@@ -65,7 +66,7 @@ def cpu_microseconds(run: Callable[[], Any]) -> Callable[[], float]:
 
 
 def count_launches(run: Callable[[], Any]) -> int:
-    """Kernels, copies and fills on the device in one call."""
+    """Number of kernels, copies and fills on the device in one call."""
     run()
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorded:

@@ -1,4 +1,4 @@
-"""One module a bench; ``BENCHES`` has their names."""
+"""One module for each bench; ``BENCHES`` has their names."""
 
 BENCHES = (
     "iou",

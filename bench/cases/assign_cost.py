@@ -1,4 +1,4 @@
-"""Cost of every candidate of a batch, from NCHW maps."""
+"""The cost of every candidate of a batch, from NCHW maps."""
 
 from __future__ import annotations
 

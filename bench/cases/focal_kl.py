@@ -21,7 +21,7 @@ VALUE = 4  # bytes
 
 
 def focal_kl(logits: Tensor, teacher: Tensor, gamma: float = 2.0) -> Tensor:
-    """As one writes it in torch: two cross-entropies and a weight."""
+    """The usual code in torch: two cross-entropies and a weight."""
     p = teacher.sigmoid()
     divergence = F.binary_cross_entropy_with_logits(logits, p, reduction="none") - F.binary_cross_entropy(
         p, p, reduction="none"
@@ -48,7 +48,8 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         torch_peer(PLAIN_BCE, training(bce_with_teacher, logits, teacher), same=False),
     ]  # fmt: skip
     n = logits.numel()
-    # Read both, write the gradient; a sigmoid and a softplus share their exponential, on either side.
+    # Student and teacher logits are read, the gradient is written. For each of the two, a sigmoid and a softplus share
+    # one exponential.
     lower_bound = machine.lower_bound(3 * n * VALUE, n * 2 * (EXP + LOG))
     what = f"{n / 1e6:.3g} M logits, forward and backward"
     ours = training(colad_ops.focal_kl_loss, logits, teacher)

@@ -20,7 +20,7 @@ VALUE, LABEL = 4, 8  # bytes
 
 
 def focal_loss(logits: Tensor, labels: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """As detection codes write it in torch, on the one-hot of the labels."""
+    """The usual code of detectors in torch, on one-hot labels."""
     classes = logits.shape[-1]
     target = F.one_hot(labels, classes + 1)[..., :classes].to(logits.dtype)
     p = logits.sigmoid()

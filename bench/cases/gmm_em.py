@@ -1,4 +1,4 @@
-"""Two-component mixtures by EM, one an object."""
+"""Two-component mixtures by EM, one for each object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairwise IoU of a batch's objects with the anchors, in both layouts, and GIoU."""
+"""Pairwise IoU of the objects of a batch with the anchors, in both layouts, and GIoU."""
 
 from __future__ import annotations
 

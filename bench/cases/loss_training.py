@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 Trained = tuple[Tensor, Tensor]
-"""The loss, and its derivative by the logits."""
+"""The loss, and its derivative with respect to the logits."""
 
 
 def forward_and_backward(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target: Tensor) -> Trained:

@@ -1,4 +1,4 @@
-"""Anchors to objects by largest IoU, for a batch."""
+"""Matching of anchors to objects by largest IoU, for a batch."""
 
 from __future__ import annotations
 

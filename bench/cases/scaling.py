@@ -1,4 +1,4 @@
-"""What the scaling bench lets grow: anchors, objects, classes and images."""
+"""The axes of the scaling bench: the number of anchors, objects, classes and images grows."""
 
 from __future__ import annotations
 

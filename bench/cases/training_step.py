@@ -1,7 +1,7 @@
-"""A training step at the demo's size, its assignment and its loss: with the operators, and with their references in
-plain PyTorch.
+"""A training step at the demo's size, its assignment and its loss. Each is timed with the operators and with their
+references in plain PyTorch.
 
-CoLAD's ``cost_statistics`` and ``select_costs`` have no reference and are the operators in both.
+CoLAD's ``cost_statistics`` and ``select_costs`` have no reference, so both versions call these operators.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def batch_of(pictures: int) -> Batch:
 
 @dataclass(frozen=True)
 class Step:
-    """``update`` is a step as ``colad train`` does it; ``assign`` and ``learn`` are its parts on predictions made
-    before."""
+    """``update`` is a whole step of ``colad train``. ``assign`` and ``learn`` are parts of the step; they use
+    predictions that were computed before."""
 
     update: Callable[[], Tensor]
     assign: Callable[[], object]
@@ -100,7 +100,7 @@ def make_step(name: str, batch: Batch) -> Step:
 
 
 def _parts(name: str, method: nn.Module, batch: Batch) -> tuple[Callable[[], object], list[Predictions]]:
-    """The assignment, and the predictions that learn from it."""
+    """The assignment, and the predictions of the networks that learn from it."""
     networks = list(method.networks.values())
     with torch.no_grad():
         learners = [network(batch.images) for network in networks]
@@ -117,7 +117,7 @@ def _parts(name: str, method: nn.Module, batch: Batch) -> tuple[Callable[[], obj
 
 
 def as_leaves(predictions: Predictions) -> Predictions:
-    """A copy whose tensors are leaves of the graph; their strides stay those of the maps."""
+    """A copy whose tensors are leaves of the autograd graph. They keep the strides of the maps."""
     fields = ("logits", "deltas", "iou_logits")
     return replace(
         predictions, **{name: [x.detach().requires_grad_() for x in getattr(predictions, name)] for name in fields}
@@ -143,7 +143,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
 
 
 def summary(outcomes: Sequence[Outcome]) -> list[str]:
-    """What share of a step assigns, and what share is the loss, before and after."""
+    """The shares of the assignment and of the loss in a step, with the references and with the operators."""
     lines = []
     for name in NETWORKS:
         whole, assignment, loss = (_of(outcomes, name, part) for part in (WHOLE, ASSIGNMENT, LOSS))

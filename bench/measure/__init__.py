@@ -1,1 +1,1 @@
-"""How one call is measured: time, memory, instructions, kernel launches, and the least time that the machine needs."""
+"""Measures one call: time, memory, instructions, kernel launches, and the least time that the machine needs."""

@@ -1,7 +1,7 @@
-"""Calls the operators of the assignment under callgrind, which dumps the counts of each.
+"""Calls the operators of the assignment under callgrind, which writes the instruction counts of each operator.
 
-instructions.py runs this file by its path, with the Python code of the library that is counted. That code may be older
-than the package ``bench``, so nothing of ``bench`` is imported here.
+instructions.py runs this file by its path, with the Python code of the measured library. That code may be older than
+the package ``bench``, so this file imports nothing from ``bench``.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def main(inputs: str, requests: str) -> None:
     torch.set_num_threads(1)
     to_callgrind = ctypes.CDLL(requests)
     for name, call in operators(torch.load(inputs)).items():
-        call()  # what the first call alone does is not counted
+        call()  # not counted: the first call also does one-time work
         to_callgrind.start()
         call()
         to_callgrind.dump(name.encode())
-    # An older library knows no capabilities.
+    # An older library has no entry for the capability.
     print(json.dumps(colad_ops.build_info().get("cpu_capability")))
 
 

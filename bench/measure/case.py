@@ -1,4 +1,5 @@
-"""A case: a call of ours, the peers that do the same, a lower bound, goals. An outcome: what was measured of it."""
+"""A case: a call of our operator, the peers that compute the same, a lower bound, goals. An outcome: the measurements
+of a case."""
 
 from __future__ import annotations
 
@@ -20,22 +21,22 @@ def as_returned(result: Any) -> Any:
 
 @dataclass(frozen=True)
 class Peer:
-    """Another way to the same result; ``missing`` says why it does not run here."""
+    """Another way to compute the same result. ``missing`` is the reason if the peer does not run here."""
 
     name: str
     version: str
     run: Callable[[], Any] | None
     missing: str = ""
     comparable: Callable[[Any], Any] = as_returned
-    """Turns what ``run`` returned into what ``Case.check`` compares; not timed."""
+    """Converts the result of ``run`` for ``Case.check``; not timed."""
     same: bool = True
-    """False: computes something else, timed for scale and not checked."""
+    """False: the peer computes something else. It is timed for scale, and its result is not checked."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """``kind``: ``"times"``, at least ``bound`` times as fast as ``peer``; ``"ms"``, at most so many milliseconds;
-    ``"extra"``, at most so many bytes of extra memory."""
+    """``kind`` is ``"times"``: at least ``bound`` times as fast as ``peer``; ``"ms"``: at most ``bound`` milliseconds;
+    or ``"extra"``: at most ``bound`` bytes of extra memory."""
 
     kind: str
     bound: float
@@ -47,7 +48,7 @@ class Goal:
         return f"<= {self.bound:g} ms" if self.kind == "ms" else f"<= {show_bytes(self.bound)} extra"
 
     def reached(self, outcome: Outcome) -> bool | None:
-        """None: not known, because the peer did not run."""
+        """None if it is not known, because the peer did not run or memory was not measured."""
         if self.kind == "times":
             ratio = outcome.ratio(self.peer)
             return None if ratio is None else ratio >= self.bound
@@ -64,13 +65,13 @@ class Case:
     ours: Callable[[], Any]
     peers: Sequence[Peer]
     check: Callable[[Any, Any], None]
-    """``check(ours, peer's)`` raises AssertionError where the results disagree."""
+    """``check(our result, the peer's result)`` raises AssertionError if the results disagree."""
     lower_bound: LowerBound | None = None
     goals: Sequence[Goal] = ()
     two_threads: bool = False
-    """Whether it is measured with two threads by wall time too."""
+    """Whether the case is also measured with two threads, by wall time."""
     once: bool = False
-    """Whether a sample is a single call, see ``compare``."""
+    """Whether a sample is a single call: see ``compare``."""
 
 
 @dataclass
@@ -78,31 +79,32 @@ class Outcome:
     case: Case
     threads: int
     timings: dict[str, Timing]
-    """Of ours and of every peer that ran."""
+    """Timings of our operator and of every peer that ran."""
     extra: dict[str, int | None]
-    """Bytes of extra memory (memory.py) of ours and of the peers that are not ``SLOW``."""
+    """Bytes of extra memory (memory.py) of our operator and of the peers that are faster than ``SLOW``."""
     missing: dict[str, str] = field(default_factory=dict)
     """Peers that did not run, and why."""
 
     def ratio(self, peer: str) -> float | None:
-        """How many times as long the peer takes."""
+        """Time of the peer over time of our operator; None if the peer did not run."""
         if peer not in self.timings:
             return None
         return self.timings[peer].median / self.timings[OURS].median
 
     @property
     def share_of_lower_bound(self) -> float | None:
-        """1: ours is as fast as the machine can be. The lower bound is that of one thread."""
+        """Lower bound over our time: 1 means as fast as the machine can be. The lower bound is that of one thread, so
+        the value is None with more threads."""
         if self.case.lower_bound is None or self.threads > 1:
             return None
         return self.case.lower_bound.seconds * 1e6 / self.timings[OURS].median
 
 
 def run_case(case: Case, machine: Machine, sample: Sample, rounds: int, seconds: float) -> Outcome:
-    """Checks that the peers agree with ours, then times all of them and takes their memory.
+    """Checks that the peers agree with our operator, then measures time and memory of all.
 
     Raises:
-        AssertionError: a peer's result differs, with its name.
+        AssertionError: the result of a peer differs; the message names the peer.
     """
     ours = case.ours()
     runs, missing = {OURS: case.ours}, {}
@@ -112,7 +114,7 @@ def run_case(case: Case, machine: Machine, sample: Sample, rounds: int, seconds:
             continue
         try:
             result = peer.run()
-        except Exception as error:  # a peer that cannot do the task is a finding, not an end of the bench
+        except Exception as error:  # a peer that cannot do the task is a result; the bench goes on
             missing[peer.name] = f"raised {type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
             continue
         if peer.same:

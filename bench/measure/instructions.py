@@ -21,7 +21,7 @@ from bench.workload.candidates import cheapest_candidates, matched_and_cost
 
 CALLER = Path(__file__).with_name("call_operators.py")
 CAPABILITIES = ("baseline", "avx2")
-NO_CHOICE = "none"  # the capability of an older library, which knows none and is counted once
+NO_CHOICE = "none"  # stands for the capability of an older library, which has none and is counted once
 REQUESTS = """
 #include <valgrind/callgrind.h>
 void start(void) { CALLGRIND_START_INSTRUMENTATION; CALLGRIND_ZERO_STATS; }
@@ -31,7 +31,7 @@ PLACES = ("library", "libm", "elsewhere")
 
 
 def build_requests(folder: Path) -> Path:
-    """A library through which Python tells callgrind when to count."""
+    """Builds a library through which Python starts and stops callgrind's counting."""
     source, library = folder / "requests.c", folder / "requests.so"
     source.write_text(REQUESTS)
     subprocess.run([os.environ.get("CC", "cc"), "-O1", "-shared", "-fPIC", "-o", library, source], check=True)
@@ -39,7 +39,7 @@ def build_requests(folder: Path) -> Path:
 
 
 def save_inputs(path: Path, sizes: dict[str, int]) -> Path:
-    """Inputs of the operators. They are made outside callgrind, which is some fifty times slower."""
+    """Saves the inputs of the operators. They are made outside callgrind, which is about fifty times slower."""
     w = make_workload(**sizes)
     matched, cost = matched_and_cost(w)
     values, offsets = cheapest_candidates(w)
@@ -50,7 +50,7 @@ def save_inputs(path: Path, sizes: dict[str, int]) -> Path:
 
 
 def count(capability: str, library: Path, source: Path, inputs: Path, requests: Path) -> list[dict[str, str]]:
-    """A row for each operator, from one process that runs with that capability."""
+    """One row for each operator, from one process that runs with this capability."""
     out = requests.parent / f"callgrind.{capability}"
     environment = {
         **os.environ, "COLAD_CPU_CAPABILITY": capability, "COLAD_LIBRARY": str(library), "PYTHONPATH": str(source),
@@ -87,7 +87,7 @@ def place_of(name: str, library: Path) -> str:
 
 
 def instructions_of_objects(lines: Iterable[str]) -> Counter[str]:
-    """Instructions of each object file without those that it calls, from the lines of a callgrind file."""
+    """Instructions of each object file from the lines of a callgrind file, without the instructions of called files."""
     counts: Counter[str] = Counter()
     names: dict[str, str] = {}
     here, is_call = "", False

@@ -1,4 +1,4 @@
-"""Counts the kernels that an operator launches, without a GPU: in the tests' emulator of the kernels."""
+"""Counts the kernels that an operator launches. It needs no GPU: the kernels run in the emulator of the tests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch.utils._pytree import tree_map_only
 
 # Operators of torch that only make a view or allocate.
 NO_KERNEL = ("empty", "detach", "lift", "alias", "_unsafe_view", "is_", "sym_")
-# What kernels' hosts call besides launches: each is one kernel or one memset.
+# Operators that host code calls besides its own launches. Each is one kernel or one memset.
 FILLS = ("aten::zero_", "aten::fill_", "aten::copy_")
 
 
 class CountLaunches(TorchDispatchMode):
-    """Counts the launches of everything that is called inside: our operators run in the emulator, and each of torch's
-    operators that computes counts one."""
+    """Counts the launches of all calls inside the context. Our operators run in the emulator. Each torch operator that
+    computes something counts as one launch."""
 
     def __init__(self) -> None:
         from python_tests import simt  # compiles the kernels for the CPU

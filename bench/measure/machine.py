@@ -1,4 +1,4 @@
-"""The machine that the benches run on: its name, and its measured speed, which lower bounds are computed from."""
+"""The machine that the benches run on: its name, and its measured speed. Lower bounds are computed from this speed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LowerBound:
 class Machine:
     name: str
     capability: str
-    """SIMD code that the library chose; empty where it does not tell."""
+    """CPU capability that the library chose; empty if the library does not report it."""
     device: torch.device
     threads: int
     bandwidth: float
@@ -52,8 +52,8 @@ class Machine:
         return folder_of(self.name)
 
     def lower_bound(self, bytes: float, flops: float = 0.0, double_flops: float = 0.0) -> LowerBound:
-        """Of work that moves ``bytes`` from and to memory and computes so much in float32 and float64: the longer of
-        the two, as if they overlapped perfectly."""
+        """Lower bound of work that moves ``bytes`` from and to memory and computes ``flops`` in float32 and
+        ``double_flops`` in float64: the longer of the two times, as if they overlapped perfectly."""
         moving, computing = bytes / self.bandwidth, (flops + 2 * double_flops) / self.flops
         words = f"{bytes / 1e6:.3g} MB at {self.bandwidth / 1e9:.0f} GB/s = {1e3 * moving:.3g} ms"
         if flops or double_flops:
@@ -79,15 +79,15 @@ def measure_machine(device: torch.device, threads: int) -> Machine:
 
 
 def _fastest(run: Callable[[], Any], sample: Sample) -> float:
-    """Microseconds: the fastest sample, because other processes only slow it down and a lower bound leaves them out."""
+    """Microseconds of the fastest sample. Other processes only slow a sample down, and a lower bound excludes them."""
     for _ in range(LEAST_SAMPLES):
         run()
     return min(sample(run, 1) for _ in range(REPEATS))
 
 
 def machine_name(device: torch.device) -> str:
-    """The name of the GPU or the CPU. Where a CPU's name is only a brand, family and model are added: they tell its
-    generations apart."""
+    """The name of the GPU or the CPU. If a CPU's name is only a brand, family and model are added to distinguish
+    generations."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []

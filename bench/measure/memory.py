@@ -1,8 +1,8 @@
-"""How much memory a call takes beyond its inputs and its results.
+"""Measures the memory that a call takes beyond its inputs and its results.
 
-On the CPU: the rise of the process's peak of resident memory during the call, in a forked child that has called it
-once before, less the bytes of what it returns. That sees tensors, NumPy's arrays and C++ containers alike, to some 16
-KiB. On a GPU: the rise of the allocator's peak, less the same.
+On the CPU: the rise of the peak resident memory of the process during the call, minus the bytes of the results. The
+call runs in a forked child, which has made the same call once before. This counts tensors, NumPy arrays and C++
+containers, with an error of about 16 KiB. On a GPU: the rise of the allocator's peak, minus the bytes of the results.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's mallopt
-OWN_MAPPING = 1 << 16  # a block of so many bytes is mapped by itself, so that freeing it gives it back at once
+OWN_MAPPING = 1 << 16  # bytes; a block of this size is a mapping of its own, so free() gives it back at once
 MANY = 1 << 16  # mappings
 
 
 def extra_memory(run: Callable[[], Any], device: torch.device) -> int | None:
-    """Bytes; None where the system does not tell (only Linux does)."""
+    """Bytes; None if the system does not report them (only Linux does)."""
     if device.type == "cuda":
         return _on_cuda(run)
     if not sys.platform.startswith("linux") or not os.access("/proc/self/clear_refs", os.W_OK):
@@ -42,9 +42,9 @@ def extra_memory(run: Callable[[], Any], device: torch.device) -> int | None:
 
 
 def _in_child(run: Callable[[], Any], writing: int) -> None:
-    """Writes the figure and ends the process, whatever happens: nothing of the parent's may run twice."""
+    """Writes the result and always ends the process, because no code of the parent may run a second time."""
     try:
-        # A thread of its own has an arena of its own, without free blocks of the parent's to be reused unseen.
+        # A new thread has its own malloc arena. It cannot reuse free blocks of the parent, which would not be counted.
         thread = threading.Thread(target=lambda: os.write(writing, str(_resident(run)).encode()))
         thread.start()
         thread.join()
@@ -59,7 +59,7 @@ def _resident(run: Callable[[], Any]) -> int:
     run()  # pages of code, caches of the libraries
     libc.malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # the peak starts anew
+        file.write("5")  # resets the peak
     before = _status("VmRSS")
     result = run()
     return max(0, _status("VmHWM") - before - result_bytes(result))
@@ -80,7 +80,7 @@ def _on_cuda(run: Callable[[], Any]) -> int:
 
 
 def result_bytes(result: Any) -> int:
-    """Of the tensors and arrays in it, each storage once."""
+    """Bytes of the tensors and arrays in ``result``, each storage counted once."""
     storages = {}
     for leaf in tree_leaves(result):
         if isinstance(leaf, Tensor):

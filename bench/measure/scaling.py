@@ -1,4 +1,4 @@
-"""How the time and the memory of a call grow with the size of its input."""
+"""Measures how time and memory of a call grow with the size of its input."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from bench.measure.timing import Timing, compare, sample_on
 
 @dataclass(frozen=True)
 class Axis:
-    """What grows: ``points`` yields a size and the call to measure at that size. It is a generator, so that the input
-    of one point is freed before the next is made."""
+    """The quantity that grows. ``points`` yields a size and the call to measure at this size. It is a generator, so the
+    input of one point is freed before the next one is made."""
 
     op: str
     against: str
@@ -41,7 +41,7 @@ def measure_axis(axis: Axis, machine: Machine, rounds: int, seconds: float) -> l
 
 
 def slope(sizes: Sequence[float], values: Sequence[float | None]) -> float | None:
-    """Of log(value) against log(size) over the larger half of the sizes; None where a value is not known."""
+    """Slope of log(value) against log(size) over the larger half of the sizes; None if a value is not known."""
     half = len(sizes) // 2 if len(sizes) > 3 else 0
     if any(not value for value in values[half:]):
         return None
@@ -51,6 +51,6 @@ def slope(sizes: Sequence[float], values: Sequence[float | None]) -> float | Non
 
 
 def slopes(points: Sequence[Point]) -> tuple[float | None, float | None]:
-    """Of time and of memory."""
+    """Slopes of time and of memory."""
     sizes = [point.size for point in points]
     return slope(sizes, [point.timing.median for point in points]), slope(sizes, [point.memory for point in points])

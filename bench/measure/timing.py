@@ -1,7 +1,7 @@
-"""Times callables against each other: A B C A B C ..., so that what else happens on the machine happens to all of them.
+"""Times callables in turn: A B C A B C ..., so that other load on the machine affects all of them alike.
 
-On the CPU with one thread a sample is the process's CPU time, which neighbours on the machine change least; with more
-threads it is wall time; on a GPU it is the time between two CUDA events.
+On the CPU with one thread a sample is the CPU time of the process, because other processes change it least. With more
+threads a sample is wall time. On a GPU it is the time between two CUDA events.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SHORT = 1e5  # microseconds; a shorter call is timed a second time before the ro
 LEAST_SAMPLES = 3
 
 Sample = Callable[[Callable[[], Any], int], float]
-"""``sample(run, inner)``: microseconds of one of ``inner`` calls in a row."""
+"""``sample(run, inner)`` makes ``inner`` calls in a row and returns the microseconds of one call."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Timing:
 
 
 def host_sample(clock: Callable[[], int]) -> Sample:
-    """Of a clock in nanoseconds."""
+    """A sample function from a clock in nanoseconds."""
 
     def sample(run: Callable[[], Any], inner: int) -> float:
         start = clock()
@@ -71,13 +71,13 @@ def compare(
     """Timings of every callable, by its name.
 
     Args:
-        runs: called in this order, round after round. Before the rounds each is called once and a short one twice; the
-            time of the last call says how often it is repeated in a sample.
+        runs: the callables, called in this order, round after round. Before the rounds each is called once, and a short
+            one twice. The time of the last of these calls decides how often a callable is repeated in a sample.
         sample: see ``sample_on``.
-        rounds: at most.
-        seconds: for each callable; it takes no part in further rounds when it has used them up and has
-            ``LEAST_SAMPLES`` samples.
-        once: a sample is one call, however short: it finds the caches as the callable before it left them.
+        rounds: largest number of rounds.
+        seconds: time for each callable. A callable that has used its time and has ``LEAST_SAMPLES`` samples takes no
+            part in further rounds.
+        once: a sample is always a single call. It finds the caches as the previous callable left them.
     """
     inner = {}
     for name, run in runs.items():
@@ -87,7 +87,7 @@ def compare(
         inner[name] = 1 if once else max(1, math.ceil(SAMPLE_SECONDS * 1e6 / max(took, 1e-3)))
     samples: dict[str, list[float]] = {name: [] for name in runs}
     collecting = gc.isenabled()
-    gc.disable()  # a collection would fall on whoever is running
+    gc.disable()  # a garbage collection would count as time of the callable that is running
     try:
         for _ in range(rounds):
             for name, run in runs.items():

@@ -1,1 +1,1 @@
-"""Other ways to the results of the operators: torch, scikit-learn, numba, torchvision and others."""
+"""Other ways to compute the results of the operators: torch, scikit-learn, numba, torchvision and others."""

@@ -1,8 +1,8 @@
-"""Probabilistic anchor assignment as detection codes write it in eager torch: loops over images, objects and pyramid
-levels, and scikit-learn for every object.
+"""Probabilistic anchor assignment in the usual style of eager torch: loops over images, objects and pyramid levels, and
+scikit-learn for every object.
 
-It is written from the algorithm with the options of ``AssignConfig()``, so that its labels can be compared. Here
-scikit-learn fits in float64; detection codes give it float32.
+It implements the algorithm with the options of ``AssignConfig()``, so that its labels can be compared with ours.
+scikit-learn fits float64 values here; the published implementations give it float32.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bench.peers.mixtures import sklearn_fit
 from bench.workload.batch import Workload
 
 Fit = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Costs of an object's candidates, ascending -> (component 0? bool, log-likelihood) of each."""
+"""From the ascending costs of an object's candidates: whether each is in component 0, and its log-likelihood."""
 
 
 def overlaps(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """As detection codes write it: corners, sides, areas, with a small number against the division by 0."""
+    """The usual code: corners, sides, areas, and a small number that prevents a division by 0."""
     top_left = torch.max(boxes1[:, None, :2], boxes2[None, :, :2])
     bottom_right = torch.min(boxes1[:, None, 2:], boxes2[None, :, 2:])
     sides = (bottom_right - top_left).clamp(min=0)
@@ -33,7 +33,7 @@ def overlaps(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 def match_image(anchors: Tensor, objects: Tensor, threshold: float, low_quality: bool) -> Tensor:
-    """``(A,)``: each anchor's object, -1 for none."""
+    """``(A,)``: the object of each anchor, -1 without an object."""
     matched = torch.full((len(anchors),), -1, dtype=torch.int64)
     if len(objects) == 0:
         return matched
@@ -60,7 +60,7 @@ def match(w: Workload, low_quality: bool = True) -> Tensor:
 
 
 def cost_image(w: Workload, image: int, candidates: Tensor, rows: Tensor) -> Tensor:
-    """``(K,)`` cost of an image's candidate anchors with their objects; the maps are copied to rows first."""
+    """``(K,)``: cost of the candidate anchors of an image with their objects. The maps are copied to rows first."""
     logits = torch.cat([m[image].permute(1, 2, 0).reshape(-1, w.classes) for m in w.class_maps])[candidates]
     boxes = torch.cat([m[image].permute(1, 2, 0).reshape(-1, 4) for m in w.box_maps])[candidates]
     target = F.one_hot(w.gt_labels[rows], w.classes).to(logits.dtype)
@@ -77,7 +77,7 @@ def cost_image(w: Workload, image: int, candidates: Tensor, rows: Tensor) -> Ten
 
 
 def cost(w: Workload, matched: Tensor) -> Tensor:
-    """``(B, A)``, infinite where there is no object."""
+    """``(B, A)``, infinite where the anchor has no object."""
     costs = torch.full(matched.shape, torch.inf)
     for image in range(w.images):
         candidates = (matched[image] >= 0).nonzero()[:, 0]
@@ -87,7 +87,7 @@ def cost(w: Workload, matched: Tensor) -> Tensor:
 
 
 def positives_of_object(candidates: Tensor, costs: Tensor, level_sizes: list[int], topk: int, fit: Fit) -> Tensor:
-    """The anchors that learn the object: its cheapest candidates of each level, split by a mixture."""
+    """The anchors that learn the object: a mixture splits its cheapest candidates of each level."""
     chosen, chosen_costs, start = [], [], 0
     for size in level_sizes:
         here = ((candidates >= start) & (candidates < start + size)).nonzero()[:, 0]

@@ -1,5 +1,5 @@
-"""Expectation-maximisation of two-component mixtures by scikit-learn, numba, and torch in a batch. All in float64, with
-the start, the stopping rule and the regularisation of ``colad_ops.gmm_em``."""
+"""Expectation-maximisation of two-component mixtures by scikit-learn, by numba, and by torch in a batch. All use
+float64 and the start, the stopping rule and the regularisation of ``colad_ops.gmm_em``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MAX_ITER, TOL, REG_COVAR = 100, 1e-3, 1e-6
-MASS = 10 * float(np.finfo(np.float64).eps)  # what scikit-learn adds to a component's mass
+MASS = 10 * float(np.finfo(np.float64).eps)  # scikit-learn adds this to the mass of a component
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -30,7 +30,7 @@ def sklearn_mixture(values: np.ndarray):
 
 
 def sklearn_fit(values: Tensor) -> tuple[Tensor, Tensor]:
-    """One object: which values belong to component 0, and their log-likelihoods."""
+    """Fits one object: whether each value belongs to component 0, and its log-likelihood."""
     x = values.double().numpy()
     mixture = sklearn_mixture(x)
     return torch.from_numpy(mixture.predict(x[:, None]) == 0), torch.from_numpy(mixture.score_samples(x[:, None]))
@@ -95,7 +95,7 @@ def numba_labels(numba) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 
 def padded(values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """Ragged to ``(G, N)`` float64 and its mask of 1.0 and 0.0; padding repeats the first value."""
+    """Pads ragged values to ``(G, N)`` float64, and makes the mask of 1.0 and 0.0. Padding repeats the first value."""
     counts = offsets.diff()
     column = torch.arange(int(counts.max()))
     mask = column < counts[:, None]
@@ -104,7 +104,7 @@ def padded(values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_odds(x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """``(G, N)`` log density with log weight of component 1, and by how much component 0's is larger."""
+    """``(G, N)``: log of weight times density of component 1, and the same of component 0 minus that of component 1."""
     constant = weight.log() - 0.5 * (LOG_2PI + variance.log())  # (G, 2)
     scale = 0.5 / variance
     first, second = (constant[:, k, None] - scale[:, k, None] * (x - mean[:, k, None]).square() for k in (0, 1))
@@ -114,8 +114,8 @@ def log_odds(x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor) -> tuple
 def em_step(
     x: Tensor, mask: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, previous: Tensor, going: Tensor
 ) -> tuple[Tensor, ...]:
-    """One iteration of those objects ``going (G,)`` that have not converged: their new weights, means and variances
-    ``(G, 2)``, mean log-likelihood before it ``(G,)``, and which still go on."""
+    """One iteration of the objects ``going (G,)``, which have not converged. Returns their new weights, means and
+    variances ``(G, 2)``, the mean log-likelihood before the iteration ``(G,)``, and the objects that still go on."""
     second, odds = log_odds(x, weight, mean, variance)
     log_p = second + F.softplus(odds, threshold=700.0)
     r = odds.sigmoid() * mask
@@ -136,7 +136,8 @@ def em_step(
 
 
 def fit_batch(x: Tensor, mask: Tensor, step: Callable = em_step) -> tuple[Tensor, Tensor]:
-    """``log_odds`` after all objects have converged; one that has is left as it is. ``mask`` holds 1.0 and 0.0."""
+    """``log_odds`` after all objects have converged. A converged object does not change any more. ``mask`` holds 1.0
+    and 0.0."""
     smallest = torch.where(mask > 0, x, torch.inf).amin(1)
     largest = torch.where(mask > 0, x, -torch.inf).amax(1)
     mean = torch.stack([smallest, largest], dim=1)
@@ -150,6 +151,6 @@ def fit_batch(x: Tensor, mask: Tensor, step: Callable = em_step) -> tuple[Tensor
 
 
 def batch_labels(x: Tensor, mask: Tensor, step: Callable = em_step) -> Tensor:
-    """``(N,)`` the component of each value of the mask."""
+    """``(N,)``: the component of each value that the mask selects."""
     _, odds = fit_batch(x, mask, step)
     return (odds < 0).long()[mask > 0]

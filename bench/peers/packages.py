@@ -1,4 +1,4 @@
-"""Makes peers of torch and of packages; a package that cannot be imported gives a missing peer with the reason."""
+"""Makes peers from torch and from packages. A package that cannot be imported gives a missing peer with the reason."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def torch_peer(name: str, run: Callable[[], Any], **options) -> Peer:
 
 
 def compiled(function: Callable, **options) -> Callable:
-    """``torch.compile`` of a function, compiled anew for every shape it is called with."""
+    """``torch.compile`` of a function. It is compiled again for every new input shape."""
     torch._dynamo.config.recompile_limit = 64  # of all the benches together, not of a model
     return torch.compile(function, dynamic=False, **options)
 
 
 def package_peer(name: str, module: str, make: Callable[[ModuleType], Callable[[], Any]], **options) -> Peer:
-    """``make(module)`` gives the call to be timed; ``options`` are ``Peer``'s. Without the module: a missing peer."""
+    """A peer whose timed call is ``make(module)``; a missing peer without the module. ``options`` are those of
+    ``Peer``."""
     imported, reason = import_peer(module)
     if imported is None:
         return Peer(name, "", None, reason)
@@ -41,13 +42,14 @@ def import_peer(name: str) -> tuple[ModuleType | None, str]:
         if name == "torchvision":
             _declare_nms_where_torchvision_cannot()
         return importlib.import_module(name), ""
-    except Exception as error:  # whatever a package of somebody else's does at its import
+    except Exception as error:  # the import of a foreign package can raise any error
         return None, f"not importable: {(str(error).splitlines() or [type(error).__name__])[0][:100]}"
 
 
 def _declare_nms_where_torchvision_cannot() -> None:
-    """torchvision built for CUDA cannot load its compiled operators beside a torch without, and then fails to import
-    for want of two of their names. Its Python functions, which are what is timed here, need no more than the names."""
+    """Declares two operator names of torchvision. A torchvision built for CUDA cannot load its compiled operators with
+    a CPU build of torch, and then its import fails because two names are missing. The benches time its Python
+    functions, which need only the names."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None:
         return
@@ -59,5 +61,5 @@ def _declare_nms_where_torchvision_cannot() -> None:
 
 
 def mmdetection(make: Callable[[ModuleType], Callable[[], Any]]) -> Peer:
-    """A peer of ``mmdet.structures.bbox``. Its heads are not called; eager_paa.py does what they do."""
+    """A peer from ``mmdet.structures.bbox``. The heads of mmdet are not called; eager_paa.py computes the same."""
     return package_peer(MMDET, "mmdet.structures.bbox", make)

@@ -13,7 +13,7 @@ import colad_ops
 
 
 def references() -> dict[Callable, Callable]:
-    """``{operator: its reference}``, of all public operators that have one."""
+    """``{operator: its reference}`` for all public operators that have a reference."""
     found = {}
     for name in colad_ops.__all__:
         operator = getattr(colad_ops, name)
@@ -25,7 +25,7 @@ def references() -> dict[Callable, Callable]:
 
 @cache
 def _places() -> list[tuple[ModuleType, str, Callable, Callable]]:
-    """Every name of a module of colad_ops that stands for an operator: (module, name, operator, reference)."""
+    """Every name in a module of colad_ops that refers to an operator: (module, name, operator, reference)."""
     of_operator = {id(operator): (operator, reference) for operator, reference in references().items()}
     modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "colad_ops"]
     return [
@@ -38,8 +38,8 @@ def _places() -> list[tuple[ModuleType, str, Callable, Callable]]:
 
 @contextmanager
 def operators_replaced() -> Iterator[None]:
-    """Inside, a call of an operator by its Python name is a call of its reference. Modules that call operators have to
-    be imported before."""
+    """Inside this context, a call of an operator by its Python name calls its reference. Modules that call operators
+    must be imported before."""
     places = _places()
     for module, name, _, reference in places:
         setattr(module, name, reference)

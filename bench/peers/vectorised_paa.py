@@ -1,5 +1,5 @@
 """Probabilistic anchor assignment in plain torch without a loop over images or objects: dense tables of objects x
-anchors, mixtures in a batch. ``Pieces`` are the functions that ``torch.compile`` can take one by one."""
+anchors, and mixtures in a batch. ``Pieces`` are the functions that ``torch.compile`` can compile one by one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bench.peers.packages import compiled
 from bench.workload.batch import Workload
 from colad_ops.ops.iou import aligned_box_iou_reference
 
-warnings.filterwarnings("ignore", message="index_reduce")  # is in beta, says torch
+warnings.filterwarnings("ignore", message="index_reduce")  # torch warns that it is in beta
 
 
 def iou_table(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """``(N, M)``, coordinate by coordinate: half the time of corners in pairs."""
+    """``(N, M)``, computed coordinate by coordinate. This takes half the time of code on pairs of coordinates."""
     left1, top1, right1, bottom1 = (x[:, None] for x in boxes1.unbind(1))
     left2, top2, right2, bottom2 = boxes2.unbind(1)
     width = (torch.minimum(right1, right2) - torch.maximum(left1, left2)).clamp_(min=0)
@@ -33,7 +33,7 @@ def iou_table(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 def match_table(
     anchors: Tensor, objects: Tensor, image: Tensor, images: int, threshold: float, low_quality: bool
 ) -> Tensor:
-    """``(B, A)`` rows of the objects, from the whole ``(G, A)`` matrix; ``image (G,)`` of each object."""
+    """``(B, A)``: rows of the objects, from the whole ``(G, A)`` matrix. ``image (G,)`` is the image of each object."""
     iou = iou_table(objects, anchors)
     row = torch.arange(len(objects))[:, None]
 
@@ -51,7 +51,7 @@ def match_table(
 
 
 def cost_of_candidates(x: Tensor, labels: Tensor, boxes: Tensor, objects: Tensor, alpha: float, gamma: float) -> Tensor:
-    """``(K,)`` focal loss of ``(K, C)`` logits and ``1 - IoU``."""
+    """``(K,)``: focal loss of ``(K, C)`` logits plus ``1 - IoU``."""
     target = F.one_hot(labels, x.shape[1]).to(x.dtype)
     p = x.sigmoid()
     focal = F.binary_cross_entropy_with_logits(x, target, reduction="none")
@@ -80,7 +80,7 @@ def match(w: Workload, pieces: Pieces = Pieces(), low_quality: bool = True) -> T
 
 
 def cost(w: Workload, matched: Tensor, pieces: Pieces = Pieces()) -> Tensor:
-    """``(B, A)``, infinite where there is no object; the candidates are gathered from the maps in place."""
+    """``(B, A)``, infinite where the anchor has no object. The candidates are gathered from the maps in place."""
     costs = torch.full(matched.shape, torch.inf)
     image, anchor = (matched >= 0).nonzero().unbind(1)
     level = torch.bucketize(anchor, torch.tensor(w.level_sizes).cumsum(0), right=True)
@@ -120,7 +120,7 @@ def assign(w: Workload, pieces: Pieces = Pieces()) -> Tensor:
 
 
 def split(x: Tensor, mask: Tensor, step: Callable) -> Tensor:
-    """``(G, N)`` bool: the candidates up to the component-0 one of highest likelihood; all where there is none."""
+    """``(G, N)`` bool: the candidates up to the component-0 candidate of highest likelihood; all without such a one."""
     second, odds = fit_batch(x, mask.double(), step)
     component0 = mask & (odds >= 0)
     likelihood = torch.where(component0, second + F.softplus(odds, threshold=700.0), -torch.inf)

@@ -1,4 +1,4 @@
-"""The outcomes as rows of ``bench.csv``, and how every CSV of results is written."""
+"""The outcomes as rows of ``bench.csv``, and the function that writes every CSV of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the operators are to reach on one thread of a CPU with AVX-512 and a batch of 8 images, and whether they did."""
+"""The goals of the operators on one thread of a CPU with AVX-512 and a batch of 8 images, and whether they are
+reached."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ GOALS = {
     "mixtures of a batch": (Goal("times", 600, SKLEARN), Goal("times", 1.5, NUMBA)),
     "1,000 mixtures": (Goal("times", 1200, SKLEARN),),
     "cost": (Goal("times", 10, EAGER), Goal("times", 3, COMPILED)),
-    # One tensor in all, the gradient, which is the result and so not extra.
+    # A loss allocates one tensor, the gradient. The gradient is a result, so it is not extra memory.
     "focal-KL": (
         Goal("times", 13, EAGER), Goal("times", 6, COMPILED), Goal("times", 2.5, PLAIN_BCE), Goal("extra", MEGABYTE),
     ),
@@ -32,8 +33,8 @@ def verdict(goal: Goal, outcome: Outcome) -> str:
 
 
 def goals_of(outcome: Outcome, who: str) -> list[Goal]:
-    """The goals in the row of ``who``. A goal against a peer that ran stands in that peer's row, all others in ours.
-    Goals are set for one thread."""
+    """The goals in the row of ``who``. A goal against a peer that ran is in the row of this peer; all others are in our
+    row. Goals hold for one thread."""
     if outcome.threads > 1:
         return []
     return [g for g in outcome.case.goals if (g.peer if g.peer in outcome.timings else OURS) == who]

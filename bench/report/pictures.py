@@ -1,4 +1,4 @@
-"""Draws the outcomes: how many times as long peers take, and how far ours is from the lower bound."""
+"""Draws the outcomes: the time of the peers over ours, and the distance of our time from the lower bound."""
 
 from __future__ import annotations
 

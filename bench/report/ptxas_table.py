@@ -1,4 +1,4 @@
-"""What ptxas says of every kernel, as a table: ``python -m bench.report.ptxas_table [LOG]``.
+"""Prints ptxas's report on every kernel as a table: ``python -m bench.report.ptxas_table [LOG]``.
 
 Without a log the kernels are compiled in ``build/ptxas`` with the flags of CMakeLists.txt, which has ``-Xptxas=-v``.
 """
@@ -18,7 +18,7 @@ FOLDER = ROOT / "build" / "ptxas"
 
 
 def build_log() -> str:
-    """Compiles every CUDA source anew; returns what the compiler said."""
+    """Compiles every CUDA source again; returns the output of the compiler."""
     torch = Path(importlib.util.find_spec("torch").origin).parent
     configure = ["cmake", "-S", ROOT, "-B", FOLDER, "-G", "Ninja", "-DCOLAD_CUDA=ON", f"-DTORCH_DIRECTORY={torch}"]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
@@ -32,7 +32,7 @@ def build_log() -> str:
 
 
 def short_name(demangled: str) -> str:
-    """``loss_kernel<float, FocalKlAt>`` of a demangled signature: no namespaces, no parameters, no result."""
+    """``loss_kernel<float, FocalKlAt>`` from a demangled signature: without namespaces, parameters and result type."""
     name = re.sub(r"\b(?:colad|c10|torch|headeronly)::|\(anonymous namespace\)::|_GLOBAL__N_\w*::", "", demangled)
     depth = 0
     for i, character in enumerate(name):
@@ -44,7 +44,7 @@ def short_name(demangled: str) -> str:
 
 
 def demangle(names: list[str]) -> dict[str, str]:
-    """Names as they are where there is no c++filt."""
+    """The demangled names; unchanged if there is no c++filt."""
     if not names or shutil.which("c++filt") is None:
         return dict(zip(names, names))
     result = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
@@ -65,7 +65,7 @@ def kernels(log: str) -> list[tuple[str, str, int, int, int]]:
 
 
 def table(log: str) -> list[str]:
-    """Markdown: a row for each kernel. Where architectures differ, a cell has the number of each."""
+    """A Markdown table with a row for each kernel. If architectures differ, a cell has the number of each."""
     rows: dict[str, dict[str, tuple[int, int, int]]] = {}
     entries = kernels(log)
     names = demangle([name for name, *_ in entries])

@@ -1,7 +1,7 @@
 """Writes the tables of ROOFLINE.md between their markers: ``python -m bench.report.roofline``.
 
-The first is computed from the workload's counts and from launches counted in the emulator, the second read from what
-ptxas says of the kernels, which are compiled for it in ``build/ptxas`` unless a log is given.
+The first table is computed from the counts of the workload and from launches counted in the emulator. The second table
+is the report of ptxas on the kernels, which are compiled in ``build/ptxas`` unless a log is given.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.workload.batch import SMALL, make_workload
 from bench.workload.every_operator import OperatorCall, operator_calls
 
 DOCUMENT = ROOT / "bench" / "ROOFLINE.md"
-# The model of an H100: bytes/us of a device copy, float32 flops/us, us a launch, us an iteration of EM.
+# The model of an H100: bytes/us of a device copy, float32 flops/us, us for a launch, us for an iteration of EM.
 COPY, FLOPS, LAUNCH, EM_ITERATION = 3.0e6, 67e6, 4.0, 0.3
 
 
@@ -40,7 +40,7 @@ def roofline(calls: list[OperatorCall], launches: list[int]) -> list[str]:
 
 
 def count_launches() -> list[int]:
-    """Of every call, on a tiny workload: no operator's launches depend on its sizes."""
+    """Launches of every call, on a tiny workload. The number of launches of an operator does not depend on sizes."""
     counts = []
     for call in operator_calls(make_workload(**SMALL), torch.device("cpu")):
         with CountLaunches() as launched:

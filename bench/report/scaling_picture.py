@@ -1,4 +1,4 @@
-"""Time and memory against size, drawn with their slopes."""
+"""Draws time and memory against size, with their slopes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def draw_scaling(results: Sequence[tuple[Axis, list[Point]]], machine: Machine, 
 
 
 def whole_decades(values: Sequence[float]) -> tuple[float, float]:
-    """At least two decades, so that what hardly grows looks flat."""
+    """Axis limits at whole decades, at least two decades apart, so that a value that hardly grows looks flat."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     return 10.0 ** min(low, high - 2), 10.0**high
 

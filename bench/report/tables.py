@@ -1,4 +1,4 @@
-"""The outcomes as one table, for terminals and Markdown."""
+"""Formats the outcomes as one table, for terminals and Markdown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTES = (
 
 
 def cells(outcome: Outcome) -> Iterable[tuple[str, ...]]:
-    """A line for ours and for each peer that ran."""
+    """A line for our operator and for each peer that ran."""
     case = outcome.case
     names = {
         peer.name: f"{peer.name} {peer.version}" + ("" if peer.same else " (another function)") for peer in case.peers
@@ -43,12 +43,12 @@ def cells(outcome: Outcome) -> Iterable[tuple[str, ...]]:
 
 
 def show(number: float) -> str:
-    """Three digits."""
+    """The number with three digits."""
     return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]], text: Sequence[str] = TEXT) -> list[str]:
-    """Markdown whose columns are aligned in a terminal too."""
+    """A Markdown table whose columns are also aligned in a terminal."""
     widths = [max(3, *(len(line[i]) for line in (header, *lines))) for i in range(len(header))]
 
     def row(cells: Sequence[str]) -> str:

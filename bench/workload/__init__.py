@@ -1,1 +1,1 @@
-"""The batch that everything is measured on, and what each operator has to move and to compute on it."""
+"""The batch for all measurements, and the bytes and flops that each operator needs on it."""

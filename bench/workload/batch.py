@@ -1,5 +1,5 @@
-"""The workload that benches and the roofline count on: a batch as in training on COCO, with the predictions of a
-half-trained detector."""
+"""The workload of the benches and the roofline: a batch as in training on COCO, with the predictions of a half-trained
+detector."""
 
 from __future__ import annotations
 
@@ -62,12 +62,13 @@ class Workload:
 
 
 def views(maps: list[Tensor]) -> list[Tensor]:
-    """NCHW maps as ``(B, A_l, channels)``, nothing copied."""
+    """NCHW maps as views ``(B, A_l, channels)``, without a copy."""
     return [m.flatten(2).transpose(1, 2) for m in maps]
 
 
 def objects_of_images(images: int, total: int, generator: torch.Generator) -> list[int]:
-    """Counts from 1 on, as uneven as COCO's (log-normal), that sum to ``total``; fewer than images leave some empty."""
+    """Number of objects in each image, with sum ``total``: at least 1, as uneven as in COCO (log-normal). If ``total``
+    is less than the number of images, some images are empty."""
     if total < images:
         return [1] * total + [0] * (images - total)
     share = torch.randn(images, generator=generator).exp()
@@ -78,7 +79,7 @@ def objects_of_images(images: int, total: int, generator: torch.Generator) -> li
 
 def random_objects(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
     side = (LOG_SIDE_MEAN + LOG_SIDE_STD * torch.randn(count, generator=generator)).exp() * RESIZE
-    aspect = (0.4 * torch.randn(count, generator=generator)).exp()  # width / height is the square of it
+    aspect = (0.4 * torch.randn(count, generator=generator)).exp()  # its square is width / height
     size = torch.stack([(side * aspect).clamp(4, 0.9 * width), (side / aspect).clamp(4, 0.9 * height)], dim=1)
     room = torch.tensor([width, height]) - size
     corner = torch.rand(count, 2, generator=generator) * room

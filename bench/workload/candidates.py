@@ -1,4 +1,4 @@
-"""What the operators find in the batch: matches, costs, and the candidates of every object."""
+"""Intermediate results on the batch: matches, costs, and the candidates of every object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def matched_and_cost(w: Workload) -> tuple[Tensor, Tensor]:
 
 
 def cheapest_candidates(w: Workload) -> tuple[Tensor, Tensor]:
-    """What EM sees, ``(values, offsets)``: each object's ``topk`` cheapest candidates of every level."""
+    """The inputs of EM, ``(values, offsets)``: costs of each object's ``topk`` cheapest candidates on every level."""
     matched, cost = matched_and_cost(w)
     values, counts = [], []
     image = torch.searchsorted(w.gt_offsets, torch.arange(len(w.gt_boxes)), right=True) - 1
@@ -34,7 +34,7 @@ def cheapest_candidates(w: Workload) -> tuple[Tensor, Tensor]:
 
 
 def repeated(values: Tensor, offsets: Tensor, segments: int) -> tuple[Tensor, Tensor]:
-    """The segments again and again until there are ``segments`` of them."""
+    """Repeats the segments until there are ``segments`` of them."""
     times = math.ceil(segments / (len(offsets) - 1))
     counts = offsets.diff().repeat(times)[:segments]
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
@@ -42,8 +42,9 @@ def repeated(values: Tensor, offsets: Tensor, segments: int) -> tuple[Tensor, Te
 
 
 def bytes_of_candidates(w: Workload, matched: Tensor, line: int) -> int:
-    """Bytes read of the class and box maps at the candidates, in lines of ``line`` bytes: in an NCHW map a candidate's
-    logits lie a plane apart, so that neighbours share a line and the others pay a whole one."""
+    """Bytes read from the class and box maps at the candidates, in cache lines of ``line`` bytes. In an NCHW map the
+    logits of a candidate are one plane apart. So candidates that are neighbours share a line, and any other candidate
+    takes a whole line."""
     of_line = line // w.class_maps[0].element_size()
     lines = 0
     for of_level in (matched >= 0).split(w.level_sizes, dim=1):

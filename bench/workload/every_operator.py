@@ -1,7 +1,7 @@
 """A call of every operator on a workload, with the bytes that its interface must move and the flops of its formula.
 
-Bytes: every input read once and every output written once, inputs and outputs as the operator's schema has them.
-Scratch and second readings are not counted: they are what an implementation loses.
+Bytes: every input of the operator's schema is read once, and every output is written once. Scratch memory and second
+reads are not counted, because they are losses of an implementation.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class OperatorCall:
     bytes: int
     flops: int
     em_iterations: int = 0
-    """Of the longest fit: they run one after the other, however wide the card is."""
+    """EM iterations of the longest fit. Iterations run one after the other, on any GPU."""
     capturable: bool = True
-    """Whether it can be captured in a CUDA graph: not where the result's size depends on the data."""
+    """Whether a CUDA graph can capture the call. False if the size of the result depends on the data."""
 
 
 def operator_calls(w: Workload, device: torch.device) -> list[OperatorCall]:
-    """Counts are taken on the CPU, ``run`` works on ``device``."""
+    """The calls. Counts are computed on the CPU; ``run`` works on ``device``."""
     d = w.to(device)
     matched, cost = matched_and_cost(w)
     counts = Counts(w, matched, cost)
@@ -57,7 +57,7 @@ class Counts:
 
     def __init__(self, w: Workload, matched: Tensor, cost: Tensor) -> None:
         self.anchors, self.objects = w.images * len(w.anchors), len(w.gt_boxes)  # of the batch
-        self.pairs = self.objects * len(w.anchors)  # an object meets the anchors of its image only
+        self.pairs = self.objects * len(w.anchors)  # an object is compared only with the anchors of its image
         self.candidates = int((matched >= 0).sum())
         self.cost_reads = bytes_of_candidates(w, matched, SECTOR)
         values, offsets = cheapest_candidates(w)
@@ -171,7 +171,8 @@ def loss_calls(d: Workload, c: Counts) -> list[OperatorCall]:
 
 
 def postprocess_calls(w: Workload, device: torch.device, before: int = 1000, after: int = 100) -> list[OperatorCall]:
-    """The ``before`` best boxes of every image before NMS, the ``after`` best of one image after it."""
+    """Calls on the ``before`` best boxes of every image (before NMS), and on the ``after`` best of one image (after
+    NMS)."""
     probabilities = torch.cat(w.logits(), dim=1).sigmoid()  # (B, A, C)
     before = min(before, probabilities.shape[1])
     scores, rows = probabilities.amax(2).topk(before, dim=1)

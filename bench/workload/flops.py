@@ -1,4 +1,4 @@
-"""Flops of one element of each operator's formula, counted from csrc/ops/<op>/<op>_math.h as it is written there.
+"""Flops of one element of each operator's formula, counted in csrc/ops/<op>/<op>_math.h as written.
 
 An addition, multiplication, comparison, selection or change of sign counts 1; a division, square root, exponential or
 logarithm counts 8 (a special-function instruction and the polynomial or Newton step around it).

@@ -1,2 +1,2 @@
-"""One file an operator, always in this order: public function, fake kernel, autograd, reference twin in plain
+"""One file for each operator. The order in a file is always: public function, fake kernel, autograd, reference in plain
 PyTorch."""

@@ -1,4 +1,4 @@
-"""Operators that are differentiable once say so when a second derivative is asked for."""
+"""Operators that are differentiable once raise an error when a caller asks for a second derivative."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from torch import Tensor
 
 
 def register_once(name: str) -> None:
-    """Makes the derivative of ``colad::{name}_backward`` an error; torch would take it for 0 or for unused."""
+    """Makes the derivative of ``colad::{name}_backward`` an error. Without this, torch would take the derivative for 0
+    or for unused."""
 
     def backward(ctx: Any, *grads: Tensor) -> NoReturn:
         raise RuntimeError(f"{name} is differentiable once, got a request for its second derivative")

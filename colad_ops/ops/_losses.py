@@ -1,4 +1,4 @@
-"""What the element-wise losses share: shapes, weights, reductions."""
+"""Code that the element-wise losses share: shapes, weights, reductions, derivatives."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ def check_reduction(reduction: str, avg_factor: Tensor | float | None) -> None:
 
 
 def at_most_3d(tensor: Tensor | None, last: int) -> Tensor | None:
-    """Flattens the dimensions between the first and the ``last`` ones, so that the kernels' 3 of any strides are left;
-    a view also of an NCHW map seen as (B, H, W, C)."""
+    """Flattens all dimensions between the first one and the ``last`` ones.
+
+    The kernels take at most 3 dimensions, with any strides. The result is a view, also for an NCHW map that is seen as
+    (B, H, W, C).
+    """
     if tensor is None or tensor.dim() <= 2 + last:
         return tensor
     return tensor.flatten(1, tensor.dim() - 1 - last)
 
 
 def check_weight(weight: Tensor | None, logits: Tensor) -> Tensor | None:
-    """``weight`` in the type the kernels read, detached: float32, or float64 with float64 logits."""
+    """``weight``, detached, in the dtype that the kernels read: float64 for float64 logits, else float32."""
     if weight is None:
         return None
     if weight.shape != logits.shape and weight.shape != logits.shape[:-1]:
@@ -51,9 +54,9 @@ def call_loss(
     /,
     **arguments: Any,
 ) -> Tensor:
-    """The loss of the operator ``colad::{name}`` as the public function returns it.
+    """Calls the operator ``colad::{name}`` and reduces its result, as the public function returns it.
 
-    ``arguments`` are the operator's own: logits and target of at most 3 dimensions, and its options.
+    ``arguments`` are the operator's own arguments: logits and target of at most 3 dimensions, and its options.
     """
     check_reduction(reduction, avg_factor)
     weight = check_weight(weight, logits)
@@ -68,8 +71,8 @@ def call_loss(
 
 
 def reduce(total: Tensor, count: int, reduction: str, avg_factor: Tensor | float | None) -> Tensor:
-    """From the sum: divided by ``avg_factor`` clamped at 1 where given, else by the number of elements for a mean.
-    A NaN ``avg_factor`` gives NaN."""
+    """Divides the sum ``total`` by ``avg_factor``, clamped to at least 1. Without ``avg_factor``, a mean divides by the
+    number of elements ``count``. A NaN ``avg_factor`` gives NaN."""
     if isinstance(avg_factor, Tensor):
         return total / avg_factor.detach().clamp(min=1).to(total.dtype)
     if avg_factor is not None:
@@ -78,9 +81,12 @@ def reduce(total: Tensor, count: int, reduction: str, avg_factor: Tensor | float
 
 
 def saves_gradient(logits: Tensor, reduction: str) -> bool:
-    """Whether the forward of a sum should compute its gradient as well: one pass instead of two, and no more memory,
-    since the gradient is what backward returns. Not on CUDA, where comparing what backward is given with what was
-    expected would wait for the device; nor of half types, where a gradient before a scale might round to 0."""
+    """Whether the forward pass of a sum should also compute the gradient.
+
+    One pass over the logits then replaces two. It takes no more memory, because backward returns this gradient. Two
+    cases are excluded. On CUDA, backward would have to wait for the device to compare its incoming gradient with the
+    expected one. In half types, a gradient might round to 0 before it is scaled.
+    """
     return (
         reduction != "none"
         and logits.device.type == "cpu"
@@ -91,8 +97,8 @@ def saves_gradient(logits: Tensor, reduction: str) -> bool:
 
 
 def expected_grad(logits: Tensor, reduction: str, avg_factor: Tensor | float | None) -> Tensor | None:
-    """What backward is given for the sum where the result of :func:`reduce` is what is differentiated, computed as
-    autograd does; None for 1."""
+    """The incoming gradient that backward of the sum gets if the caller differentiates the result of :func:`reduce`
+    itself. It is computed as autograd computes it. None stands for 1."""
     if isinstance(avg_factor, Tensor):
         if avg_factor.device.type != "cpu":
             return None
@@ -107,7 +113,7 @@ def expected_grad(logits: Tensor, reduction: str, avg_factor: Tensor | float | N
 
 
 def register_derivatives(name: str) -> None:
-    """Registers the derivatives of ``colad::{name}`` and of ``colad::{name}_and_gradient`` by the logits.
+    """Registers the derivatives of ``colad::{name}`` and of ``colad::{name}_and_gradient`` with respect to the logits.
 
     Both take ``(logits, target, weight, reduction or grad, *options)``; ``{name}_backward`` takes
     ``(grad, logits, target, weight, *options)``.
@@ -140,34 +146,35 @@ def register_derivatives(name: str) -> None:
 
 
 def save_gradient(ctx: Any, gradient: Tensor, expected: Tensor | None) -> None:
-    """Keeps an output of the forward for :func:`saved_gradient`."""
+    """Keeps the gradient that the forward pass computed, for :func:`saved_gradient`."""
     ctx.mark_non_differentiable(gradient)
     ctx.set_materialize_grads(False)  # no tensor of zeros as the gradient of this output; None instead
-    # Another tensor on the same memory: the node keeps the output itself, and who gets a gradient that someone else
-    # has as well copies it.
+    # detach() makes another tensor on the same memory. The graph node also holds the output tensor itself, and autograd
+    # copies a gradient tensor that has a second owner.
     ctx.gradient, ctx.expected = gradient.detach(), expected
 
 
 def saved_gradient(ctx: Any, grad: Tensor) -> Tensor | None:
-    """The gradient of the forward for backward to return, given ``grad``; None where it should compute it.
+    """The gradient of the forward pass, scaled for the incoming gradient ``grad``; None if backward has to compute it.
 
-    Handed out once and then forgotten: whoever gets it may change it, and a graph that is walked again computes its
-    gradient again.
+    The saved gradient is returned once and then dropped, because the receiver may change it in place. A second backward
+    through the same graph computes the gradient again.
     """
     gradient, ctx.gradient = ctx.gradient, None
-    if gradient is None or torch.is_grad_enabled():  # twice, or to be differentiated
+    if gradient is None or torch.is_grad_enabled():  # a second backward, or one that is itself differentiated
         return None
     found, expected = value_of(grad), 1.0 if ctx.expected is None else value_of(ctx.expected)
     if found is None or expected is None:
         return gradient * (grad if ctx.expected is None else grad / ctx.expected)
     if found == expected:
         return gradient
-    # A gradient of 0 is computed, as it is 0 also where the saved one is NaN.
+    # For an incoming gradient of 0, backward computes the gradient: it is 0 also where the saved one is NaN.
     return gradient * (found / expected) if found and expected else None
 
 
 def value_of(scalar: Tensor) -> float | None:
-    """None where it has no one value: while a graph is recorded, and of many gradients at once (``vmap``)."""
+    """The value of a scalar tensor. None if it has no single value: while a graph is recorded, or under ``vmap``, which
+    passes many gradients at once."""
     if type(scalar) is not Tensor:
         return None
     try:

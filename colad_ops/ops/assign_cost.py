@@ -1,4 +1,4 @@
-"""What it costs to give an anchor to its object: equation (2) of the LAD paper."""
+"""The cost of assigning an anchor to its object: equation (2) of the LAD paper."""
 
 from __future__ import annotations
 
@@ -38,25 +38,26 @@ def assign_cost(
 
     Args:
         logits: ``(B, A, C)`` class logits, or a list of per-level views ``(B, A_l, C)`` of any strides (an NCHW map as
-            ``map.flatten(2).transpose(1, 2)``), read in place. float32, float64, float16 or bfloat16.
+            ``map.flatten(2).transpose(1, 2)``). Views are read in place. float32, float64, float16 or bfloat16.
         boxes: ``(B, A, 4)`` decoded predictions, xyxy pixels, or per-level views; any of the four dtypes.
         gt_boxes: ``(G, 4)`` xyxy pixels, any of the four dtypes.
-        gt_labels: ``(G,)`` int64 in ``0..C-1``. On the CPU another label raises; on CUDA its object's anchors cost
-            ``+inf``.
-        matched: ``(B, A)`` int64 rows of ``gt_boxes``; negative where there is no object.
-        alpha, gamma: of the sigmoid focal loss, which is summed over the classes of the one-hot target; ``alpha < 0``:
-            no weighting.
+        gt_labels: ``(G,)`` int64 in ``0..C-1``. On the CPU any other label raises; on CUDA the anchors of that object
+            cost ``+inf``.
+        matched: ``(B, A)`` int64: the anchor's row in ``gt_boxes``; negative where the anchor has no object.
+        alpha, gamma: parameters of the sigmoid focal loss. The loss is summed over the classes of the one-hot target.
+            ``alpha < 0``: no weighting.
         box_cost: ``"iou"`` (the paper) or ``"giou"`` (mmdetection and the official code, with ``box_weight=1.3``), or
             any other mode of :func:`colad_ops.box_iou`.
         probs: ``logits`` holds probabilities in 0..1; logarithms are cut at -100.
 
     Returns:
-        ``(B, A)`` float32, computed in float32 whatever the inputs; ``+inf`` where ``matched`` is negative. No
-        gradient: assignment is a decision. A NaN or infinite prediction may cost NaN or infinity, at its anchor only.
+        ``(B, A)`` float32, computed in float32 for every input dtype; ``+inf`` where ``matched`` is negative. It has no
+        gradient, because assignment is a decision. A NaN or infinite prediction may give a NaN or infinite cost, at its
+        own anchor only.
 
     Raises:
-        RuntimeError: wrong shape, dtype, device or option; on the CPU a label or match out of range, with its value and
-        place.
+        RuntimeError: wrong shape, dtype, device or option; on the CPU also a label or match out of range (the message
+        has its value and position).
     """
     logits, boxes = as_levels(logits), as_levels(boxes)
     cost = torch.ops.colad.assign_cost(
@@ -98,7 +99,7 @@ def assign_cost_reference(
     box_weight: float = 1.0,
     probs: bool = False,
 ) -> Tensor:
-    """The twin of :func:`assign_cost`: candidates gathered, one-hot stored."""
+    """The reference of :func:`assign_cost` in plain PyTorch. It gathers candidates and stores one-hot targets."""
     logits, boxes = torch.cat(as_levels(logits), dim=1), torch.cat(as_levels(boxes), dim=1)
     cost = torch.full(matched.shape, float("inf"), dtype=torch.float32, device=matched.device)
     where = matched >= 0

@@ -1,4 +1,4 @@
-"""Co-learning (CoLAD): of several networks, the one whose costs separate best assigns for all."""
+"""Co-learning (CoLAD): the network whose costs separate best assigns for all networks."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ GRANULARITIES = ("iteration", "image", "object", "object_level")
 
 
 class CoAssignment(NamedTuple):
-    """Result of :func:`colad_assign`; what a head asks of an :class:`Assignment` it answers itself."""
+    """Result of :func:`colad_assign`. It has the fields and methods of :class:`Assignment` that a head uses."""
 
     assignment: Assignment
-    """What every network learns; ``cost`` is the chosen networks'."""
+    """The assignment that every network learns. Its ``cost`` comes from the chosen networks."""
     teacher: Tensor
     """``(G,)`` int64: the network that assigned each object; ``(G, L)`` with granularity ``"object_level"``, ``-1`` for
     a level without candidates."""
     indicators: Tensor
-    """``(K,)`` float64: each network's indicator, mean over the objects (object and level pairs) where it is defined;
-    NaN where it is nowhere. With granularity ``"iteration"`` over all ranks: what was compared."""
+    """``(K,)`` float64: each network's indicator, as the mean over the objects (or pairs of object and level) for which
+    it is defined; NaN if it is defined for none. With granularity ``"iteration"`` the mean is over all ranks, and it is
+    the value by which the networks were compared."""
 
     @property
     def matched(self) -> Tensor:
@@ -71,23 +72,31 @@ def colad_assign(
     ignore_offsets: Tensor | None = None,
     probs: bool | Sequence[bool] = False,
 ) -> CoAssignment:
-    """The assignment of the network of highest indicator (LAD paper, section 3.3), without a host sync.
+    """The assignment by the network with the highest indicator (LAD paper, section 3.3), without a host sync.
 
     Args:
         predictions: K >= 2 pairs ``(logits, boxes)``, each as in :func:`colad_ops.paa_assign`.
         indicator: ``"std_mean"``: ``sigma / mu`` of the costs of an object's candidates (all of them, before top-k;
-            unbiased sigma); ``"fisher"``: ``(mu+ - mu-)^2 / (sigma+^2 + sigma-^2)`` of its fitted mixture.
-        granularity: who is compared with whom. ``"iteration"`` (the paper): means over the batch's objects, over all
-            ranks when ``torch.distributed`` is initialised (one small all-reduce; every rank has to call). ``"image"``:
-            means over an image's objects. ``"object"``: object by object. ``"object_level"`` (the official code,
-            ``"std_mean"`` only): each object and level by its candidates; several samples: highest ``sigma / mu``, ties
-            to the last network; one sample: lowest mean, ties to the first; with ``predictions = (student, teacher)``
-            that is the official rule. An object may mix levels of several networks. But for ``"object_level"``, ties
-            and undefined indicators (no sigma, mean 0) go to the first network; there an undefined one neither beats
-            nor is beaten, so the earlier network stays.
-        probs: whether logits are probabilities, for all networks or one bool each.
+            unbiased sigma). ``"fisher"``: ``(mu+ - mu-)^2 / (sigma+^2 + sigma-^2)`` of the object's fitted mixture.
+        granularity: the unit for which one network is chosen.
 
-    Other arguments and errors as :func:`colad_ops.paa_assign`.
+            - ``"iteration"`` (the paper): the batch. Means over its objects are compared. If ``torch.distributed`` is
+              initialised, the means are over all ranks (one small all-reduce; every rank has to call).
+            - ``"image"``: each image. Means over its objects are compared.
+            - ``"object"``: each object.
+            - ``"object_level"`` (the official code; ``"std_mean"`` only): each object and level, by the object's
+              candidates on this level. With several candidates the highest ``sigma / mu`` wins, ties to the last
+              network. With one candidate the lowest mean wins, ties to the first network. With
+              ``predictions = (student, teacher)`` this is the official rule. The levels of one object may come from
+              several networks.
+
+            An indicator is undefined if there is no sigma or if the mean is 0. With ``"object_level"`` an undefined
+            indicator neither wins nor loses a comparison, so the earlier network stays. With the other granularities,
+            ties go to the first network, and a network with an undefined indicator is chosen only if all are undefined
+            (then the first).
+        probs: whether ``logits`` are probabilities: one bool for all networks, or one for each.
+
+    Other arguments and errors are those of :func:`colad_ops.paa_assign`.
 
     Returns:
         :class:`CoAssignment`.
@@ -162,23 +171,23 @@ def _(costs: Tensor, matched: Tensor, teacher: Tensor, level_sizes: Sequence[int
 
 
 def _std_over_mean(statistics: CostStatistics) -> Tensor:
-    """sigma / mu, NaN where undefined: no sigma, or mean 0."""
+    """sigma / mu; NaN where it is undefined, which means no sigma or mean 0."""
     return torch.where(statistics.mean == 0, torch.nan, statistics.std / statistics.mean)
 
 
 def _mean_where_defined(values: Tensor) -> Tensor:
-    """Mean over the last dimension of what is not NaN; NaN where nothing is."""
+    """Mean over the last dimension of the values that are not NaN; NaN if all are NaN."""
     return values.nansum(-1) / (~values.isnan()).sum(-1)
 
 
 def _first_of_highest(values: Tensor) -> Tensor:
-    """Index along dimension 0 of the highest value, the first of equals; undefined (NaN) values lose."""
+    """Index along dimension 0 of the highest value, the first of equal ones. An undefined (NaN) value is -inf here."""
     values = values.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
     return (values == values.amax(0)).int().argmax(0)
 
 
 def _teacher_of_objects(values: Tensor, gt_offsets: Tensor, granularity: str) -> tuple[Tensor, Tensor]:
-    """``(G,)`` the network that assigns each object, from indicators ``(K, G)``, and the networks' means ``(K,)``."""
+    """From indicators ``(K, G)``: the network that assigns each object ``(G,)``, and the networks' means ``(K,)``."""
     defined = ~values.isnan()
     total, count = values.nansum(1), defined.sum(1).to(values.dtype)  # (K,)
     if granularity == "iteration":
@@ -200,12 +209,13 @@ def _teacher_of_objects(values: Tensor, gt_offsets: Tensor, granularity: str) ->
 
 
 def _teacher_of_levels(statistics: CostStatistics) -> tuple[Tensor, Tensor]:
-    """``(G, L)`` the network that assigns each object and level, -1 without candidates, and indicators ``(K, G, L)``,
-    from statistics ``(K, G, L)``."""
+    """From statistics ``(K, G, L)``: the network that assigns each object and level ``(G, L)``, -1 without candidates,
+    and the indicators ``(K, G, L)``."""
     values, count = _std_over_mean(statistics), statistics.num_candidates
-    # Several samples: the last of the highest (the official code prefers the teacher, who comes second), compared one
-    # after the other as there: next to an undefined indicator the earlier network stays, if it has samples (its costs
-    # may be NaN). One: the first of the lowest.
+    # Several samples: the highest indicator wins; of equal ones, the last network (the official code prefers the
+    # teacher, which comes second). Networks are compared one after the other, as in the official code. If one of two
+    # indicators is undefined, the earlier network stays, unless it has fewer than two samples and the later one has
+    # more (costs may be NaN). One sample: the lowest mean wins; of equal ones, the first network.
     highest, samples = values[0], count[0]
     last_of_highest = torch.zeros_like(samples)
     for k in range(1, values.shape[0]):

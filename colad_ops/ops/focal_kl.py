@@ -31,18 +31,21 @@ def focal_kl_loss(
     Args:
         student_logits: ``(..., C)`` float32, float64, float16 or bfloat16 (half types are computed in float32), any
             strides.
-        teacher: same shape, dtype and device: logits, or probabilities in 0..1 with ``teacher_is_logits=False``. A
-            constant.
+        teacher: logits, or probabilities in 0..1 with ``teacher_is_logits=False``; same shape, dtype and device as
+            ``student_logits``. It is a constant: it gets no gradient.
         gamma: exponent, >= 0.
-        smooth: 0 is the paper; ``1e-6`` is the official code's weight ``((p_t - p_s)^2 + smooth)^(gamma / 2)``.
-        weight: ``(...,)`` or ``(..., C)``, a constant; an element of weight 0 has loss and gradient 0 whatever its
-            logits.
+        smooth: the focal weight is ``((p_t - p_s)^2 + smooth)^(gamma / 2)``. The paper has ``smooth = 0``, the official
+            code ``1e-6``.
+        weight: ``(...,)`` or ``(..., C)``, a constant. An element of weight 0 has loss and gradient 0, whatever its
+            logits are.
         reduction: ``"none"``, ``"sum"`` or ``"mean"`` (over all elements).
-        avg_factor: number or device scalar, clamped at 1, that the sum is divided by instead.
+        avg_factor: number or device scalar, clamped to at least 1. If given, the sum is divided by it, also for
+            ``"mean"``.
 
     Returns:
         ``(..., C)`` in the dtype of the logits, or a scalar: float32 (float64 for float64 logits). Differentiable once,
-        in ``student_logits``; the gradient goes through the focal weight too and is finite for every gamma >= 0.
+        with respect to ``student_logits``. The gradient also goes through the focal weight. It is finite for every
+        gamma >= 0.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
@@ -101,7 +104,7 @@ def focal_kl_loss_reference(
     reduction: str = "sum",
     avg_factor: Tensor | float | None = None,
 ) -> Tensor:
-    """The twin of :func:`focal_kl_loss`: equation (1) as written, from log-sigmoids."""
+    """The reference of :func:`focal_kl_loss` in plain PyTorch: equation (1) as written, from log-sigmoids."""
     dtype = student_logits.dtype
     x = student_logits if dtype == torch.float64 else student_logits.float()
     t = teacher.detach().to(x.dtype)
@@ -112,7 +115,8 @@ def focal_kl_loss_reference(
     else:
         entropy = -(torch.xlogy(p_t, p_t) + torch.xlogy(1 - p_t, 1 - p_t))
     base = (p_t - x.sigmoid()).square() + smooth
-    # The derivative of base^(gamma / 2) at 0 is infinite for small gamma, where KL is 0: the product is 0.
+    # At base = 0 the derivative of base^(gamma / 2) is infinite for small gamma. KL is 0 there, so the product is set
+    # to 0.
     focal = torch.where(base > 0, torch.where(base > 0, base, 1) ** (gamma / 2), float(gamma == 0))
     loss = focal * (cross_entropy - entropy)
     if weight is not None:

@@ -1,4 +1,4 @@
-"""The sigmoid focal loss on integer labels, without a one-hot."""
+"""The sigmoid focal loss on integer labels, without a one-hot tensor."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ def sigmoid_focal_loss(
 ) -> Tensor:
     """``a (1 - p)^gamma * cross entropy`` of every logit (Lin et al., ICCV 2017, equation 5).
 
-    Equal to torchvision's ``sigmoid_focal_loss`` on the one-hot of ``labels``, and to mmdetection's on the labels.
+    It equals torchvision's ``sigmoid_focal_loss`` on one-hot ``labels``, and mmdetection's on integer labels.
 
     Args:
         logits: ``(..., C)`` float32, float64, float16 or bfloat16 (half types are computed in float32), any strides.
         labels: ``(...,)`` int64: ``0..C-1``; ``C`` or ``-1`` is background; ``-2`` is ignored (loss and gradient 0).
-            Another label raises on the CPU and is ignored on CUDA.
-        alpha: weight of the target class, ``1 - alpha`` of the others; negative: no weighting.
+            Any other label raises on the CPU and is ignored on CUDA.
+        alpha: weight of the target class; the other classes have weight ``1 - alpha``. Negative: no weighting.
         gamma: focusing exponent, >= 0.
-        weight: ``(...,)`` or ``(..., C)``, a constant; an element of weight 0 has loss and gradient 0 whatever its
-            logit.
+        weight: ``(...,)`` or ``(..., C)``, a constant. An element of weight 0 has loss and gradient 0, whatever its
+            logit is.
         reduction: ``"none"``, ``"sum"`` or ``"mean"`` (over all elements).
-        avg_factor: number or device scalar, clamped at 1, that the sum is divided by instead.
+        avg_factor: number or device scalar, clamped to at least 1. If given, the sum is divided by it, also for
+            ``"mean"``.
 
     Returns:
         ``(..., C)`` in the dtype of the logits, or a scalar: float32 (float64 for float64 logits). Differentiable once,
-        in ``logits``.
+        with respect to ``logits``.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
@@ -94,7 +95,7 @@ def sigmoid_focal_loss_reference(
     reduction: str = "sum",
     avg_factor: Tensor | float | None = None,
 ) -> Tensor:
-    """The twin of :func:`sigmoid_focal_loss`, on the one-hot."""
+    """The reference of :func:`sigmoid_focal_loss` in plain PyTorch, on one-hot labels."""
     classes = logits.shape[-1]
     dtype = logits.dtype
     x = logits if dtype == torch.float64 else logits.float()

@@ -1,4 +1,4 @@
-"""Many small mixtures of two one-dimensional Gaussians, fitted at once by expectation-maximisation."""
+"""Fits many small mixtures of two one-dimensional Gaussians at once by expectation-maximisation (EM)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from colad_ops.devices import check_same_device
 
 
 class GaussianMixture2(NamedTuple):
-    """Result of :func:`gmm_em` for G segments of N values in all; component 0 is the one that started at the
+    """Result of :func:`gmm_em` for G segments with N values in total. Component 0 is the one that started at the
     minimum."""
 
     weights: Tensor
@@ -21,13 +21,13 @@ class GaussianMixture2(NamedTuple):
     means: Tensor
     """``(G, 2)`` float64."""
     variances: Tensor
-    """``(G, 2)`` float64, ``reg_covar`` included; equal where tied."""
+    """``(G, 2)`` float64, ``reg_covar`` included. Both are equal with ``covariance="tied"``."""
     responsibility: Tensor
     """Shape of ``values``, float64: posterior probability of component 0."""
     labels: Tensor
     """Shape of ``values``, int64: the more probable component, 0 at a tie."""
     log_likelihood: Tensor
-    """Shape of ``values``, float64: of each value under the mixture."""
+    """Shape of ``values``, float64: log-likelihood of each value under the mixture."""
     n_iter: Tensor
     """``(G,)`` int64."""
     converged: Tensor
@@ -44,31 +44,37 @@ def gmm_em(
     tol: float = 1e-3,
     reg_covar: float = 1e-6,
 ) -> GaussianMixture2:
-    """Fits a two-component mixture to every segment of ``values``, as scikit-learn's ``GaussianMixture(2,
-    covariance_type, weights_init=(.5, .5), means_init=(min, max), precisions_init=1)`` does in float64, without its
-    cancellation.
+    """Fits a two-component mixture to every segment of ``values``.
 
-    E-step, M-step, in log space, component masses + 10 eps, variances centred + ``reg_covar``; stops when the mean
-    log-likelihood changes by less than ``tol`` (the first change is infinite: at least two iterations) or after
-    ``max_iter``; labels and likelihoods come from the parameters after the last M-step.
+    The fit is that of scikit-learn's ``GaussianMixture(2, covariance_type, weights_init=(.5, .5),
+    means_init=(min, max), precisions_init=1)`` in float64, but without its cancellation in the variances.
+
+    Each iteration is an E-step in log space and an M-step. The M-step adds 10 eps to the mass of each component and
+    ``reg_covar`` to its variance; the variance is computed from centred values. The fit stops when the mean
+    log-likelihood changes by less than ``tol``, or after ``max_iter`` iterations. The first change is infinite, so
+    there are at least two iterations (if ``max_iter`` allows). Labels and likelihoods are computed from the parameters
+    after the last M-step.
 
     Args:
-        values: ``(N,)`` float, the segments one after the other, any order within; or padded ``(G, N)`` with
-            ``counts``.
-        offsets: ``(G + 1,)`` int64: segment ``g`` is ``values[offsets[g]:offsets[g + 1]]``. On the CPU offsets outside
-            the values, or that do not ascend, raise; on CUDA they are cut to the values there are. Values of no
-            segment get label -1 and NaN.
+        values: ``(N,)`` float: all segments one after the other, with the values of a segment in any order. Or padded
+            ``(G, N)`` with ``counts``.
+        offsets: ``(G + 1,)`` int64: segment ``g`` is ``values[offsets[g]:offsets[g + 1]]``. On the CPU, offsets that
+            lie outside the values or do not ascend raise; on CUDA they are clamped to the range of the values. Values
+            that belong to no segment get label -1 and NaN.
         counts: ``(G,)`` int64, with padded values: row ``g`` holds ``counts[g]`` values. Padding gets label -1 and NaN.
         covariance: ``"full"``, ``"diag"``, ``"spherical"`` (the same in one dimension) or ``"tied"`` (one variance
             shared).
-        max_iter: at most 1,000,000.
-        reg_covar: with 0, a component that shrinks to one value has no density: NaN, label 0.
-        max_iter: 1 to 1000000; with ``tol=0`` every fit runs to it, since no change is less than 0.
+        max_iter: 1 to 1000000. With ``tol=0`` every fit runs ``max_iter`` iterations, because no change is less than 0.
+        tol: the fit stops when the mean log-likelihood changes by less than this.
+        reg_covar: added to every variance. With 0, a component that shrinks to one value has no density: the result is
+            NaN and label 0.
 
     Returns:
-        :class:`GaussianMixture2`, computed in float64 whatever the input. A segment of 0 values has NaN parameters; of
-        1 or of equal values both means equal, weights 0.5 and label 0; one that holds NaN or infinity, or values whose
-        squares overflow float64, has NaN parameters and label 0.
+        :class:`GaussianMixture2`, computed in float64 for every input dtype. Special segments:
+
+        - no values: NaN parameters;
+        - one value, or only equal values: both means equal, weights 0.5, label 0;
+        - NaN or infinity among the values, or values whose squares overflow float64: NaN parameters, label 0.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
@@ -86,7 +92,8 @@ def gmm_em(
         if debug.checks_data(values) or (values.device.type == "cpu" and not torch.compiler.is_compiling()):
             debug.check_range("counts", counts, 0, values.shape[1])
         starts = torch.arange(values.shape[0], device=values.device) * values.shape[1]
-        ends = starts + counts.clamp(min=0, max=values.shape[1])  # unchecked on a device: a row never leaves itself
+        # Counts on CUDA are not checked. The clamp keeps each segment inside its own row.
+        ends = starts + counts.clamp(min=0, max=values.shape[1])
     else:
         if offsets is None:
             raise RuntimeError("either offsets or counts should be given, got none")
@@ -135,7 +142,7 @@ def gmm_em_reference(
     tol: float = 1e-3,
     reg_covar: float = 1e-6,
 ) -> GaussianMixture2:
-    """The twin of :func:`gmm_em`: segment by segment."""
+    """The reference of :func:`gmm_em` in plain PyTorch: segment by segment."""
     bounds = offsets.tolist()
     segments = len(bounds) - 1
     undefined = values.new_full((segments, 2), math.nan, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Intersection over union of boxes and its relatives: every pair, or row by row."""
+"""Intersection over union (IoU) of boxes, and its variants IoF, GIoU, DIoU and CIoU: for every pair, or row by row."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
 
     Returns:
         ``(..., N, M)`` in the dtype of the boxes. A union (or first area) of 0 gives 0; an enclosing box of area 0
-        gives ``giou = iou``. A NaN coordinate gives NaN. Differentiable once, in both arguments; where two
-        corners tie the derivative is shared in halves, and a box of width or height exactly 0 still has one.
-        Where an area overflows the type computed in (sides over 1e19 pixels in float32, infinite coordinates), ``iou``
-        and ``iof`` are 0, 1 or NaN, whichever the overflowed areas give; the other modes may be infinite too.
+        gives ``giou = iou``. A NaN coordinate gives NaN.
+
+        Differentiable once, with respect to both arguments. If two corners tie, each gets half of the derivative. A box
+        of width or height exactly 0 still has a derivative.
+
+        An area may overflow the compute dtype (sides over 1e19 pixels in float32, infinite coordinates). ``iou`` and
+        ``iof`` are then 0, 1 or NaN, as the overflowed areas give; the other modes may also be infinite.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or mode.
@@ -40,9 +43,10 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
 
 
 def aligned_box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
-    """Overlap of each box with the box in the same place: ``(..., 4) x (..., 4) -> (...)``.
+    """Overlap of each box with the box at the same index: ``(..., 4) x (..., 4) -> (...)``.
 
-    Same arguments, conventions, gradients and errors as :func:`box_iou`; all dimensions but the last are broadcast.
+    Arguments, conventions, gradients and errors are those of :func:`box_iou`. All dimensions except the last are
+    broadcast.
     """
     if boxes1.shape != boxes2.shape:
         boxes1, boxes2 = _broadcast_leading(boxes1, boxes2, 1)
@@ -50,7 +54,7 @@ def aligned_box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor
 
 
 def _broadcast_leading(boxes1: Tensor, boxes2: Tensor, own: int) -> tuple[Tensor, Tensor]:
-    """Broadcasts all but the last ``own`` dimensions, which the operator checks."""
+    """Broadcasts all but the last ``own`` dimensions. The operator checks the last ones."""
     if min(boxes1.dim(), boxes2.dim()) < own:
         return boxes1, boxes2
     try:
@@ -103,12 +107,13 @@ _register_backward("aligned_box_iou")
 
 
 def box_iou_reference(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
-    """The twin of :func:`box_iou`."""
+    """The reference of :func:`box_iou` in plain PyTorch."""
     return aligned_box_iou_reference(boxes1.unsqueeze(-2), boxes2.unsqueeze(-3), mode)
 
 
 def aligned_box_iou_reference(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
-    """The twin of :func:`aligned_box_iou`: the same values and derivatives from plain PyTorch and its autograd."""
+    """The reference of :func:`aligned_box_iou` in plain PyTorch: the same values, and by autograd the same
+    derivatives."""
     if mode not in MODES:
         raise RuntimeError(f"mode should be {', '.join(MODES[:-1])} or {MODES[-1]}, got {mode}")
     dtype = boxes1.dtype
@@ -130,7 +135,7 @@ def aligned_box_iou_reference(boxes1: Tensor, boxes2: Tensor, mode: str = "iou")
         distance = ((second[0] + second[1] - first[0] - first[1]) / 2).square().sum(-1)
         result = iou - _ratio(distance, hull.square().sum(-1))
     if mode == "ciou":
-        angle = torch.atan2(*_apart_from_zero(size2)) - torch.atan2(*_apart_from_zero(size1))
+        angle = torch.atan2(*_width_and_height(size2)) - torch.atan2(*_width_and_height(size1))
         v = 4 / math.pi**2 * angle.square()
         alpha = _ratio(v, 1 - iou + v).detach()
         result = result - alpha * v
@@ -138,17 +143,20 @@ def aligned_box_iou_reference(boxes1: Tensor, boxes2: Tensor, mode: str = "iou")
 
 
 def _clamp_at_zero(size: Tensor) -> Tensor:
-    """The derivative at exactly 0 is 1, as the operator has it; torch's own clamp went from 1 to 0 there with 2.15."""
+    """A clamp whose derivative at exactly 0 is 1, as in the operator. For torch's own clamp this derivative is 1 before
+    version 2.15, and 0 since."""
     return torch.where(size < 0, 0, size)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """0 where the denominator is 0, also for the derivative; but NaN of NaN."""
+    """``numerator / denominator``. Where the denominator is 0, value and derivative are 0, but a NaN numerator gives
+    NaN."""
     empty = (denominator == 0) & ~numerator.isnan()
     return torch.where(empty, 0, numerator) / torch.where(empty, 1, denominator)
 
 
-def _apart_from_zero(size: Tensor) -> tuple[Tensor, Tensor]:
-    """Width and height for atan2, whose derivative at (0, 0) would be NaN: there the angle is the constant 0."""
+def _width_and_height(size: Tensor) -> tuple[Tensor, Tensor]:
+    """Width and height as arguments of atan2. The derivative of atan2 at (0, 0) would be NaN, so a box of width and
+    height 0 gets the constants (0, 1), whose angle is 0."""
     point = (size == 0).all(-1)
     return torch.where(point, 0, size[..., 0]), torch.where(point, 1, size[..., 1])

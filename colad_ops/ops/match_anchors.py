@@ -1,4 +1,4 @@
-"""Matching anchors to objects by largest IoU, without ever storing the anchors x objects matrix."""
+"""Matches anchors to objects by largest IoU. The anchors x objects matrix is never stored."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Match(NamedTuple):
     matched: Tensor
     """``(B, A)`` int64: the object's row in ``gt_boxes``, ``-1`` background, ``-2`` ignored."""
     iou: Tensor
-    """``(B, A)`` largest IoU of the anchor with any object of its image, in the dtype of the anchors; 0 where it
-    overlaps none or is not valid."""
+    """``(B, A)`` in the dtype of the anchors: largest IoU of the anchor with any object of its image; 0 where the
+    anchor overlaps no object or is not valid."""
 
 
 def match_anchors(
@@ -36,36 +36,38 @@ def match_anchors(
     claim_zero_overlap: bool = False,
     inclusive_corners: bool = False,
 ) -> Match:
-    """Gives every anchor its object, or background.
+    """Matches every anchor to an object, to background, or ignores it.
 
-    1. A valid anchor goes to the object of its image of largest IoU if that is ``>= iou_threshold``; ties to the lowest
-       row.
+    1. A valid anchor is matched to the object of its image with the largest IoU, if this IoU is ``>= iou_threshold``.
+       Ties go to the lowest row.
     2. ``low_quality="all"`` (mmdetection, the LAD code): each object with a best IoU > 0 also takes every valid anchor
-       that ties its best IoU, below the threshold or taken by another; objects are served in row order, a later one
-       overrides. ``"own"`` (the PAA code): such an anchor gets its own best object instead. ``"none"``: skipped.
-    3. An unmatched anchor of which at least ``ignore_iof`` lies in an ignore (crowd) box becomes ``-2``.
+       whose IoU equals this best IoU, even if the IoU is below the threshold or the anchor is matched to another
+       object. The rule is applied to the objects in row order; a later object overrides an earlier one. ``"own"`` (the
+       PAA code): such an anchor is matched to the anchor's own best object instead. ``"none"``: this step is skipped.
+    3. An unmatched valid anchor becomes ``-2`` if at least the share ``ignore_iof`` of its area lies in one ignore
+       (crowd) box.
 
-    Memory grows with ``B * A + G``. Equal to mmdetection's ``MaxIoUAssigner(iou_threshold, iou_threshold, 0)`` but for
-    ``claim_zero_overlap``.
+    Memory grows with ``B * A + G``. Results equal those of mmdetection's
+    ``MaxIoUAssigner(iou_threshold, iou_threshold, 0)``, except for ``claim_zero_overlap``.
 
     Args:
         anchors: ``(A, 4)`` xyxy pixels, float; one set for all images.
         gt_boxes: ``(G, 4)`` xyxy pixels, same dtype and device; the objects of all images.
-        gt_offsets: ``(B + 1,)`` int64: image ``b`` owns rows ``gt_offsets[b]:gt_offsets[b + 1]``. On the CPU offsets
-            that do not ascend from 0 to G raise; on CUDA they are cut to the rows there are.
-        valid: ``(A,)`` or ``(B, A)`` bool; an anchor that is not valid (off the image, in the padding) is background
-            and nobody's best.
-        ignore_boxes, ignore_offsets: ``(I, 4)`` and ``(B + 1,)``, as the objects.
-        claim_zero_overlap: True reproduces a defect of mmdetection and the LAD code, where an object that overlaps
-            nothing takes every valid anchor of IoU 0 from the objects before it (with ``low_quality="own"``, the PAA
-            code: gives every such anchor its own best object).
+        gt_offsets: ``(B + 1,)`` int64: image ``b`` owns rows ``gt_offsets[b]:gt_offsets[b + 1]``. On the CPU, offsets
+            that do not ascend from 0 to G raise; on CUDA they are clamped to the range of the rows.
+        valid: ``(A,)`` or ``(B, A)`` bool. An anchor that is not valid (off the image, in the padding) is background
+            and never the best anchor of an object.
+        ignore_boxes, ignore_offsets: ``(I, 4)`` and ``(B + 1,)``, in the form of ``gt_boxes`` and ``gt_offsets``.
+        claim_zero_overlap: True reproduces a defect of mmdetection and the LAD code: an object that overlaps no anchor
+            takes every valid anchor with which its IoU is 0 from the objects before it. With ``low_quality="own"`` (the
+            PAA code) every such anchor is matched to the anchor's own best object.
         inclusive_corners: True reads ``x2, y2`` as the last pixel inside, so that a width is ``x2 - x1 + 1``
-            (maskrcnn-benchmark and the codes built on it). For anchors, objects and ignore boxes alike.
+            (maskrcnn-benchmark and the codes built on it). This applies to anchors, objects and ignore boxes.
 
     Returns:
-        :class:`Match`, without a gradient. A NaN anchor or box matches nothing. So does one whose area overflows the
-        type computed in (sides over 1e19 pixels in float32, infinite coordinates), unless ``iou_threshold <= 0``; an
-        ignore box of that size still ignores the anchors inside.
+        :class:`Match`, without a gradient. A NaN anchor or box matches nothing. An anchor or box whose area overflows
+        the compute dtype (sides over 1e19 pixels in float32, infinite coordinates) also matches nothing, unless
+        ``iou_threshold <= 0``. An ignore box of that size still ignores the anchors inside it.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
@@ -93,7 +95,7 @@ def match_anchors(
 def check_offsets_of_boxes(
     gt_boxes: Tensor, gt_offsets: Tensor, ignore_boxes: Tensor | None, ignore_offsets: Tensor | None
 ) -> None:
-    """What only the data can tell of the boxes of a call. It waits for the device."""
+    """Checks the offsets of objects and ignore boxes. The check reads the data, so it waits for the device."""
     debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
     if ignore_boxes is not None and ignore_offsets is not None:
         debug.check_offsets("ignore_offsets", ignore_offsets, ignore_boxes.shape[0])
@@ -135,7 +137,7 @@ def match_anchors_reference(
     claim_zero_overlap: bool = False,
     inclusive_corners: bool = False,
 ) -> Match:
-    """The twin of :func:`match_anchors`: image by image, with the whole matrix."""
+    """The reference of :func:`match_anchors` in plain PyTorch: image by image, with the whole IoU matrix."""
     compute = torch.float64 if anchors.dtype == torch.float64 else torch.float32
     result_dtype = anchors.dtype
     far_edge = torch.tensor([0, 0, 1, 1] if inclusive_corners else [0, 0, 0, 0], dtype=compute, device=anchors.device)

@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression within classes and images, exact."""
+"""Exact greedy non-maximum suppression (NMS) within each class and image."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from colad_ops.ops.iou import box_iou_reference
 def batched_nms(
     boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float = 0.6, image_offsets: Tensor | None = None
 ) -> Tensor:
-    """Rows to keep: a box goes if a better one of its class (and image) that stays overlaps it by more than
-    ``iou_threshold``.
+    """Rows of the boxes to keep. Boxes are visited by descending score. A box is removed if its IoU with a box already
+    kept of its class (and image) is above ``iou_threshold``.
 
-    torchvision's ``batched_nms`` on the same input, without its coordinate offsets (which cost float32 digits).
+    The result is that of torchvision's ``batched_nms``, without the coordinate offsets that lose float32 digits there.
 
     Args:
         boxes: ``(N, 4)`` xyxy pixels, float.
-        scores: ``(N,)`` any real dtype; NaN counts as the highest, as when torch sorts.
+        scores: ``(N,)`` any real dtype. NaN counts as the highest score, as in torch's sort.
         labels: ``(N,)`` int64, any values.
-        image_offsets: ``(B + 1,)`` int64: boxes ``image_offsets[b]:image_offsets[b + 1]`` are image ``b``'s; without it
-            all are of one image.
+        image_offsets: ``(B + 1,)`` int64: boxes ``image_offsets[b]:image_offsets[b + 1]`` belong to image ``b``.
+            Without it, all boxes belong to one image.
 
     Returns:
-        ``(K,)`` int64 rows by descending score, ties by the lower row. Its size depends on the data, so on a device
-        this one operator waits for it. A NaN box stays and suppresses none.
+        ``(K,)`` int64 rows by descending score; ties by the lower row. K depends on the data, so on CUDA this operator
+        waits for the device; no other operator does. A NaN box is kept and suppresses no other box.
 
     Raises:
         RuntimeError: wrong shape, dtype or device; on the CPU (on CUDA with :func:`colad_ops.set_debug`) offsets that
@@ -54,7 +54,7 @@ def batched_nms(
 
 
 def check_scores(scores: Tensor, boxes: Tensor, shape_of_boxes: str) -> None:
-    """What must hold before ``scores`` can sort ``boxes``."""
+    """Checks the shapes, and that ``scores`` can be sorted."""
     if boxes.dim() != 2 or boxes.shape[1] != 4:
         raise RuntimeError(f"boxes should have shape {shape_of_boxes}, got {tuple(boxes.shape)}")
     if scores.shape != boxes.shape[:1]:
@@ -72,7 +72,7 @@ def _(boxes: Tensor, labels: Tensor, images: Tensor, iou_threshold: float = 0.6)
 def batched_nms_reference(
     boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float = 0.6, image_offsets: Tensor | None = None
 ) -> Tensor:
-    """The twin of :func:`batched_nms`: box by box."""
+    """The reference of :func:`batched_nms` in plain PyTorch: box by box."""
     compute = torch.float64 if boxes.dtype == torch.float64 else torch.float32
     offsets = [0, boxes.shape[0]] if image_offsets is None else image_offsets.tolist()
     image = torch.zeros_like(labels)

@@ -33,31 +33,37 @@ def paa_assign(
     probs: bool = False,
 ) -> Assignment:
     """Probabilistic anchor assignment (Kim and Lee, ECCV 2020; LAD paper, section 3.1) of a whole batch, without a host
-    sync.
+    sync. For LAD, pass the predictions of the teacher.
 
-    For LAD the predictions passed in are the teacher's. Steps: :func:`colad_ops.match_anchors`;
-    :func:`colad_ops.assign_cost`; per object and level the ``config.topk`` cheapest; one mixture over an object's
-    candidates (:func:`colad_ops.gmm_em`); the split of ``config.split``. An object with one candidate keeps it, one
-    without a component-0 candidate keeps all (see :class:`AssignConfig` for other codes' choices): an object that has a
-    candidate has a positive.
+    Steps:
+
+    1. :func:`colad_ops.match_anchors` matches anchors to objects; a matched anchor is a candidate of its object.
+    2. :func:`colad_ops.assign_cost` computes the cost of every candidate.
+    3. For each object and level, the ``config.topk`` cheapest candidates are kept.
+    4. One mixture for each object is fitted to the costs of its kept candidates (:func:`colad_ops.gmm_em`).
+    5. ``config.split`` decides which of these candidates are positive.
+
+    By default an object with one candidate keeps it, and an object without a component-0 candidate keeps all its
+    candidates. So every object that has a candidate has a positive. Other codes choose differently, see
+    :class:`AssignConfig`.
 
     Args:
         logits: ``(B, A, C)`` or a list of per-level views ``(B, A_l, C)``, as in :func:`colad_ops.assign_cost`.
         boxes: ``(B, A, 4)`` decoded predictions, xyxy pixels, or per-level views.
         anchors: ``(A, 4)`` xyxy pixels, level by level; dtype of ``gt_boxes``.
-        level_sizes: anchors of each level, summing to A; at most 16 levels.
+        level_sizes: number of anchors on each level, with sum A; at most 16 levels.
         gt_boxes, gt_labels, gt_offsets: ``(G, 4)`` xyxy pixels, ``(G,)`` int64, ``(B + 1,)`` int64
             (:func:`colad_ops.ragged`).
-        valid: ``(A,)`` or ``(B, A)`` bool: anchors that take part; the others are background.
+        valid: ``(A,)`` or ``(B, A)`` bool: True for the anchors that take part; the others are background.
         ignore_boxes, ignore_offsets: ``(I, 4)``, ``(B + 1,)``: crowd regions.
-        probs: ``logits`` holds probabilities.
+        probs: True if ``logits`` holds probabilities.
 
     Returns:
-        :class:`Assignment`. A candidate whose cost is NaN or infinite is none.
+        :class:`Assignment`. An anchor whose cost is NaN or infinite is not a candidate.
 
     Raises:
-        RuntimeError: wrong shape, dtype, device; on the CPU (on CUDA with :func:`colad_ops.set_debug`) a label or
-        offset out of range.
+        RuntimeError: wrong shape, dtype or device; on the CPU (on CUDA with :func:`colad_ops.set_debug`) also a label
+        or offset out of range.
     """
     logits, boxes = as_levels(logits), as_levels(boxes)
     positives, cost, num_pos, mean, std, weights, means, variances = torch.ops.colad.paa_assign(
@@ -127,7 +133,7 @@ def paa_assign_reference(
     ignore_offsets: Tensor | None = None,
     probs: bool = False,
 ) -> Assignment:
-    """The twin of :func:`paa_assign`."""
+    """The reference of :func:`paa_assign` in plain PyTorch: the references of its three steps."""
     matched = match_anchors_reference(
         anchors,
         gt_boxes,

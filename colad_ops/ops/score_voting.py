@@ -1,4 +1,4 @@
-"""Score voting: a kept box becomes the mean of the boxes of its class around it."""
+"""Score voting: a kept box becomes the weighted mean of the boxes of its class that overlap it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from colad_ops.ops.nms import check_scores
 
 
 class VotedBoxes(NamedTuple):
-    """Result of :func:`score_voting`, by descending score (ties in the order given)."""
+    """Result of :func:`score_voting`, by descending score (ties in input order)."""
 
     boxes: Tensor
-    """``(K, 4)``, dtype of the boxes given."""
+    """``(K, 4)``, dtype of the input boxes."""
     scores: Tensor
     """``(K,)``, unchanged."""
     labels: Tensor
@@ -35,23 +35,25 @@ def score_voting(
     iou_threshold: float = 0.01,
     score_threshold: float = 0.05,
 ) -> VotedBoxes:
-    """Refines the boxes that NMS kept by the ones it did not (PAA paper, section 3.3), for one image.
+    """Refines the boxes that NMS kept with all boxes before NMS (PAA paper, section 3.3), for one image.
 
-    Each box becomes the mean of ``all_boxes`` whose score for its class is above ``score_threshold`` and whose IoU with
-    it is above ``iou_threshold``, weighted by ``score * exp(-(1 - IoU)^2 / sigma)``. A box without voters stays as it
-    is. A NaN box does not vote, nor one of NaN or infinite score.
+    Each kept box becomes a weighted mean of its voters. The voters are those of ``all_boxes`` whose score for the class
+    of the kept box is above ``score_threshold`` and whose IoU with the kept box is above ``iou_threshold``. The weight
+    of a voter is ``score * exp(-(1 - IoU)^2 / sigma)``. A kept box without voters stays as it is. A box with a NaN
+    coordinate, or with a NaN or infinite score, does not vote.
 
     Args:
-        boxes, scores, labels: ``(K, 4)`` xyxy pixels float, ``(K,)``, ``(K,)`` int64 in ``0..C-1``: what NMS kept.
-        all_boxes, all_scores: ``(N, 4)`` and ``(N, C)`` of the dtype of ``boxes``: every box before NMS with its score
-            for each class.
+        boxes, scores, labels: the boxes that NMS kept: ``(K, 4)`` xyxy pixels float, ``(K,)``, ``(K,)`` int64 in
+            ``0..C-1``.
+        all_boxes, all_scores: every box before NMS, and its score for each class: ``(N, 4)`` and ``(N, C)``, in the
+            dtype of ``boxes``.
 
     Returns:
         :class:`VotedBoxes`.
 
     Raises:
-        RuntimeError: wrong shape, dtype, device or option; on the CPU (on CUDA with :func:`colad_ops.set_debug`) a
-        label out of range, whose box otherwise has no voters.
+        RuntimeError: wrong shape, dtype, device or option; on the CPU (on CUDA with :func:`colad_ops.set_debug`) also a
+        label out of range. Without this check, a box with such a label has no voters.
     """
     check_scores(scores, boxes, "(K, 4)")
     check_same_device(boxes=boxes, scores=scores)
@@ -87,7 +89,7 @@ def score_voting_reference(
     iou_threshold: float = 0.01,
     score_threshold: float = 0.05,
 ) -> VotedBoxes:
-    """The twin of :func:`score_voting`, with the K x N matrix."""
+    """The reference of :func:`score_voting` in plain PyTorch, with the K x N matrix."""
     compute = torch.float64 if boxes.dtype == torch.float64 else torch.float32
     kept, voters = boxes.to(compute), all_boxes.to(compute)
     score = all_scores.to(compute)[:, labels].T  # (K, N)

@@ -1,4 +1,4 @@
-"""From the costs of candidates to positives: per-level top-k, mixture, split; and the statistics of costs."""
+"""From the costs of candidates to positives: per-level top-k, mixture, split. Also the statistics of costs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def split_candidates(
     gt_offsets: Tensor,
     config: AssignConfig = AssignConfig(),
 ) -> Assignment:
-    """The second half of :func:`colad_ops.paa_assign`, for costs of your own: per-level top-k, mixture, positives.
+    """The second half of :func:`colad_ops.paa_assign`, for your own costs: per-level top-k, mixture, positives.
 
     Args:
-        cost: ``(B, A)`` float32, a constant; a candidate is a matched anchor of finite cost.
-        matched: ``(B, A)`` int64 as from :func:`colad_ops.match_anchors`. On the CPU a row of another image raises; on
-            CUDA it is background.
+        cost: ``(B, A)`` float32, a constant. A candidate is a matched anchor with a finite cost.
+        matched: ``(B, A)`` int64 as from :func:`colad_ops.match_anchors`. On the CPU, a row of another image raises; on
+            CUDA such an anchor is background.
 
-    Returns and errors as :func:`colad_ops.paa_assign`.
+    Results and errors are those of :func:`colad_ops.paa_assign`.
     """
     cost = cost.detach()
     positives, num_pos, mean, std, weights, means, variances = torch.ops.colad.split_candidates(
@@ -44,7 +44,8 @@ def split_candidates(
     )
     if debug.checks_data(cost):
         debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
-    if not cost.device == gt_boxes.device == gt_labels.device:  # the two are only handed on, no operator sees them
+    # The operator does not get gt_boxes and gt_labels, so their devices are checked here.
+    if not cost.device == gt_boxes.device == gt_labels.device:
         check_same_device(cost=cost, gt_boxes=gt_boxes, gt_labels=gt_labels)
     if gt_labels.shape != gt_boxes.shape[:1]:
         raise RuntimeError(
@@ -54,7 +55,7 @@ def split_candidates(
 
 
 class CostStatistics(NamedTuple):
-    """Result of :func:`cost_statistics`, ``(G, L)`` each."""
+    """Result of :func:`cost_statistics`; each field is ``(G, L)``, or ``(K, G, L)`` for K networks."""
 
     num_candidates: Tensor
     """int64."""
@@ -69,8 +70,8 @@ def cost_statistics(
 ) -> CostStatistics:
     """Count, mean and unbiased standard deviation of the costs of each object's candidates on each level, before top-k.
 
-    Arguments as :func:`split_candidates`, or ``cost (K, B, A)`` of K networks for results ``(K, G, L)``;
-    ``level_sizes=[A]`` takes all levels together.
+    The arguments are those of :func:`split_candidates`. ``cost`` may also be ``(K, B, A)`` for K networks; results are
+    then ``(K, G, L)``. ``level_sizes=[A]`` takes all levels together.
     """
     one = cost.dim() == 2
     costs = cost.detach().unsqueeze(0) if one else cost.detach()
@@ -91,7 +92,7 @@ def _(
 
 
 def split_fakes(like: Tensor, num_objects: int) -> tuple[Tensor, ...]:
-    """Shapes of what a split says of the objects: num_pos, mean, std, weights, means, variances."""
+    """Fakes of the results that a split has for each object: num_pos, mean, std, weights, means, variances."""
     return (
         like.new_empty((num_objects,), dtype=torch.int64),
         *(like.new_empty((num_objects,), dtype=torch.float64) for _ in range(2)),
@@ -121,7 +122,7 @@ def split_candidates_reference(
     gt_offsets: Tensor,
     config: AssignConfig = AssignConfig(),
 ) -> Assignment:
-    """The twin of :func:`split_candidates`: object by object."""
+    """The reference of :func:`split_candidates` in plain PyTorch: object by object."""
     objects = gt_boxes.shape[0]
     positives = torch.where(matched == -2, -2, -1)
     num_pos = torch.zeros(objects, dtype=torch.int64, device=cost.device)
@@ -149,7 +150,8 @@ def split_candidates_reference(
 
 
 def cheapest_of_levels(candidates: Tensor, costs: Tensor, level_sizes: Sequence[int], topk: int) -> Tensor:
-    """Of an object's candidates (anchors, ascending) the ``topk`` cheapest of each level, cheapest first."""
+    """The ``topk`` cheapest of an object's candidates on each level, cheapest first. ``candidates`` are anchor indices,
+    ascending."""
     level = torch.bucketize(candidates, torch.tensor(level_sizes, device=candidates.device).cumsum(0), right=True)
     kept = torch.zeros_like(candidates, dtype=torch.bool)
     by_cost = torch.sort(costs, stable=True).indices

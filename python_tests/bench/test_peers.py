@@ -27,7 +27,7 @@ def test_a_peer_that_disagrees_raises_and_one_that_cannot_is_missing():
     assert o.missing == {"breaks": "raised ZeroDivisionError: division by zero", "no": "why"}
 
 
-def test_the_twins_stand_in_everywhere_and_go_again():
+def test_references_replace_operators_everywhere_inside_the_context_only():
     before = assigners.paa_assign, losses.sigmoid_focal_loss
     with operators_replaced():
         assert assigners.paa_assign.__name__ == "paa_assign_reference"

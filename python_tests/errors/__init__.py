@@ -1,1 +1,1 @@
-"""What do bad input, bad data and bad options do, and what does the error message say?"""
+"""Do bad inputs, bad data and bad options have the documented effect, and do they give the right error message?"""

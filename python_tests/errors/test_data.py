@@ -1,5 +1,5 @@
-"""What only the data can tell and does not raise: NaN, infinity, boxes without area or too large for their type. The
-rule is the same everywhere: it stays where it is, and everything else is the same bit for bit."""
+"""Bad values that do not raise: NaN, infinity, boxes without area or with an area too large for their dtype. One rule
+holds everywhere: a bad value affects only its own result, and all other results are the same bit for bit."""
 
 import itertools
 import math
@@ -33,7 +33,7 @@ FAR = torch.tensor([900.0, 900, 950, 950])
 INVERTED, POINT, LINE = (torch.tensor(x) for x in ([10.0, 10, 0, 0], [5.0, 5, 5, 5], [0.0, 5, 10, 5]))
 bad_value = pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 corner = pytest.mark.parametrize("corner", range(4))
-OTHERS = [0, 2]  # rows but the spoilt one
+OTHERS = [0, 2]  # all rows except the bad one
 
 
 @bad_value
@@ -58,7 +58,8 @@ def assert_in_unit_range_or_nan(overlap):
 
 
 def extreme_boxes(dtype=torch.float32):
-    """Every pair of these as corners, on both axes: ordinary, huge, inverted, empty, infinite and NaN boxes."""
+    """Boxes with every pair of these numbers as corners, on both axes: ordinary, huge, inverted, empty, infinite and
+    NaN boxes."""
     ends = [-1e30, 0.0, 10.0, 1.4e19, 1e30, 3e38, math.inf, math.nan]
     return torch.tensor([(a, 0, b, b) for a, b in itertools.product(ends, ends)] + [(0, 0, 8, 9)], dtype=dtype)
 
@@ -119,7 +120,7 @@ def test_a_box_without_area_overlaps_nothing(box):
 @bad_value
 @corner
 def test_an_ignore_box_reaches_as_far_as_it_says(value, corner):
-    """An infinite one covers its side of the image, a NaN one nothing."""
+    """An infinite ignore box covers its side of the image. A NaN ignore box covers nothing."""
     like = FAR if math.isnan(value) else torch.where(torch.arange(4) == corner, math.copysign(1e6, value), BOXES[0])
     options = {"gt_boxes": BOXES[:0], "gt_offsets": torch.tensor([0, 0]), "ignore_boxes": BOXES}
     bad = call(match_anchors, "ignore_boxes", (0, corner), value, **options)

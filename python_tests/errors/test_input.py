@@ -1,5 +1,5 @@
-"""Bad input that is not one operator's: tensors on two devices, ragged lists, configurations. One operator's rows are
-in test_input_boxes.py, _assign.py and _losses.py, what only the data can tell in test_data.py."""
+"""Bad input that concerns several operators: tensors on two devices, ragged lists, configurations. The rows of single
+operators are in test_input_boxes.py, _assign.py and _losses.py. Bad values that do not raise are in test_data.py."""
 
 import math
 from dataclasses import fields
@@ -14,7 +14,7 @@ from python_tests.errors.valid_calls import BOXES, LABELS, SCALAR, VALID, assert
 
 
 def one_tensor_elsewhere():
-    """Every function, and where in its arguments one tensor is, also inside the pairs of networks."""
+    """Every function with the position of each tensor in its arguments, also inside the pairs of networks."""
     for function, valid in VALID.items():
         for path, value in tree_flatten_with_path(valid)[0]:
             if isinstance(value, Tensor):
@@ -24,7 +24,8 @@ def one_tensor_elsewhere():
 
 @pytest.mark.parametrize(("function", "valid", "path"), list(one_tensor_elsewhere()))
 def test_a_tensor_without_data_among_others_is_named(function, valid, path):
-    """Of a meta tensor and one with data torch runs the fake, whose result nobody wrote."""
+    """If a call mixes a meta tensor and tensors with data, torch runs the fake kernel. Its result would be
+    uninitialised."""
     assert_device_is_named(function, valid, path, torch.device("meta"))
 
 
@@ -123,5 +124,5 @@ def test_a_bad_config_is_named(field, value, message):
 
 
 def test_every_field_that_can_be_bad_has_a_row():
-    flags = {"prefix", "claim_zero_overlap", "inclusive_corners"}  # any value is true or false
+    flags = {"prefix", "claim_zero_overlap", "inclusive_corners"}  # bool fields accept any value
     assert {field.name for field in fields(AssignConfig)} == {field for field, *_ in CONFIG} | flags

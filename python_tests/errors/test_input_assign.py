@@ -1,7 +1,7 @@
-"""Arguments that cannot be meant, for the assignment: cost, mixture, split, co-learning.
+"""Wrong arguments of the assignment: cost, mixture, split, co-learning.
 
-Each row is a change of a valid call and the exact error, which names argument and value. A message that ends in `...`
-is torch's own and continues."""
+Each row is a change of a valid call and the exact error message, which names argument and value. A message that ends in
+`...` is the beginning of a message of torch."""
 
 import math
 

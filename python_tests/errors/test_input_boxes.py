@@ -1,7 +1,7 @@
-"""Arguments that cannot be meant, for boxes: IoU, matching, suppression and voting.
+"""Wrong arguments of the functions on boxes: IoU, matching, NMS and voting.
 
-Each row is a change of a valid call and the exact error, which names argument and value. A message that ends in `...`
-is torch's own and continues."""
+Each row is a change of a valid call and the exact error message, which names argument and value. A message that ends in
+`...` is the beginning of a message of torch."""
 
 import math
 

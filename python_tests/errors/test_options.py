@@ -1,4 +1,4 @@
-"""Options and sizes at their ends that are taken, and what they mean. What is refused is in test_input*.py."""
+"""Options and sizes at the ends of their allowed range, and their meaning. Refused values are in test_input*.py."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_an_infinite_threshold_is_reached_by_nobody():
     clean = call(match_anchors, low_quality="none")
     assert clean.matched.tolist() == [[0, 1, 2]]
     assert (call(match_anchors, iou_threshold=math.inf, low_quality="none").matched == -1).all()
-    assert call(match_anchors, iou_threshold=math.inf).matched.equal(clean.matched)  # each object's best anchor
+    assert call(match_anchors, iou_threshold=math.inf).matched.equal(clean.matched)  # the best anchor of each object
     crowd = {"ignore_boxes": BOXES, "iou_threshold": math.inf, "low_quality": "none"}
     assert (call(match_anchors, **crowd).matched == -2).all()
     assert (call(match_anchors, **crowd, ignore_iof=math.inf).matched == -1).all()
@@ -48,7 +48,7 @@ def test_a_negative_threshold_is_reached_without_overlap():
 
 @pytest.mark.parametrize("max_iter", [1, 1000])
 def test_a_tolerance_of_zero_ends_at_max_iter(max_iter):
-    """A change of the mean log-likelihood is never less than 0, not even of equal values."""
+    """A change of the mean log-likelihood is never less than 0, even for equal values."""
     fit = gmm_em(torch.ones(4), torch.tensor([0, 4]), tol=0.0, max_iter=max_iter)
     assert fit.n_iter == max_iter and not fit.converged
     assert fit.means[0].tolist() == pytest.approx([1.0, 1.0], rel=1e-12)
@@ -71,7 +71,7 @@ def test_all_candidates_are_kept_by_a_topk_beyond_them():
 
 
 def test_predictions_may_be_cut_into_other_levels_than_the_anchors():
-    """`level_sizes` says where a level's top-k ends; logits and boxes may come in pieces of their own."""
+    """`level_sizes` defines the levels of top-k. Logits and boxes may be cut at other places."""
     pieces = call(paa_assign, logits=[L[:, :1], L[:, 1:]], boxes=[X[:, :2], X[:, 2:2], X[:, 2:]])
     assert_same(pieces, call(paa_assign))
 
@@ -106,7 +106,7 @@ def test_without_classes_there_is_only_background():
 
 
 def test_an_infinite_sigma_weighs_votes_by_score_alone():
-    """And where sigma is nothing in float32, nobody votes."""
+    """And if sigma is 0 in float32, no box votes."""
     options = {"boxes": X[0, :1], "scores": SCORES[:1], "labels": LABELS[:1], "iou_threshold": -1.0}
     scores = VALID[score_voting]["all_scores"][:, :1].double()
     mean = (scores * (BOXES + 1)).sum(0) / scores.sum()
@@ -182,7 +182,7 @@ NOTHING = (torch.zeros(0, 0, 0), torch.zeros(0, 0, 4))
     ],
 )
 def test_nothing_at_all_gives_nothing(function, everything):
-    """Not one element, but for the one number an indicator has for each network."""
+    """The results have no elements, except the indicators, which have one number for each network."""
     result = call(function, **everything)
     if function is colad_assign:
         assert result.indicators.isnan().all()

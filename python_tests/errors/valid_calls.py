@@ -1,4 +1,4 @@
-"""A valid call of every public function, small enough to read, for the tables of bad input and bad data to change."""
+"""A small valid call of every public function. The tables of bad inputs and bad data change these calls."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def integers(*values) -> Tensor:
 
 
 def call(function: Callable, argument: str | None = None, place: Any = None, value: Any = None, **options: Any) -> Any:
-    """The valid call, with ``value`` at one place of one argument."""
+    """The valid call with ``value`` at one index of one argument."""
     arguments = VALID[function] | options
     if argument is not None:
         arguments[argument] = arguments[argument].clone()
@@ -108,7 +108,7 @@ def rows(function: Callable, *table: tuple) -> list:
 
 
 def assert_raises(error_type: type, function: Callable, arguments: dict, message: str) -> None:
-    """A message that ends in `...` is the beginning of the error's."""
+    """A message that ends in `...` is the beginning of the error message."""
     with pytest.raises(error_type) as error:
         function(**arguments)
     got = str(error.value)
@@ -116,7 +116,7 @@ def assert_raises(error_type: type, function: Callable, arguments: dict, message
 
 
 def assert_error_is(function: Callable, arguments: dict, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also with the data checks of ``set_debug``, which must not stumble over what the operator names."""
+    """The error is the same with the checks of ``set_debug``: they must not fail on input that the operator reports."""
     assert_raises(RuntimeError, function, arguments, message)
     monkeypatch.setattr(debug, "checks_data", lambda tensor: True)
     assert_raises(RuntimeError, function, arguments, message)

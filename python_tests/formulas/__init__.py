@@ -1,6 +1,6 @@
-"""The formula headers of the operators, exposed to NumPy: ``float32`` and ``float64`` hold the formulas of any
-precision, ``compiled`` those of one. Compiled from ``module.cpp`` into ``build/formulas`` on first import, and again
-when a source is newer."""
+"""The formula headers of the operators, exposed to NumPy. ``float32`` and ``float64`` have the formulas that exist in
+both precisions; ``compiled`` has those that exist in one. They are compiled from ``module.cpp`` into ``build/formulas``
+on the first import, and again when a source is newer."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def _sources() -> list[Path]:
 
 
 def _compile() -> None:
-    """A C++ compiler and pybind11's headers are all it takes; torch's are not on the include path, so no formula can
-    use them."""
+    """Compiles the module. This needs only a C++ compiler and the headers of pybind11. The headers of torch are not on
+    the include path, so no formula can use them."""
     MODULE.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed when complete: no other test process loads half a file.
+    # The complete file is renamed, so no other test process loads an incomplete file.
     partial = MODULE.with_suffix(f".{os.getpid()}.partial")
     includes = [CSRC, pybind11.get_include(), sysconfig.get_path("include")]
     command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-fvisibility=hidden", "-shared", "-fPIC"]

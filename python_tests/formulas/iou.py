@@ -13,6 +13,6 @@ def box_iou(first: np.ndarray, second: np.ndarray, mode: str) -> np.ndarray:
 
 
 def box_iou_derivatives(first: np.ndarray, second: np.ndarray, mode: str) -> np.ndarray:
-    """``(N, 8)``: by the corners of the first box, then of the second."""
+    """``(N, 8)``: derivatives by the corners of the first box, then of the second box."""
     derivative = of(first.dtype.type).box_iou_derivative
     return np.stack([derivative(*first.T, *second.T, MODES.index(mode), k) for k in range(8)], axis=1)

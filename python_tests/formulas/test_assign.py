@@ -1,5 +1,5 @@
-"""The decisions: matching rule, cost, order of samples, split, suppression, votes; against their definitions in
-plain Python."""
+"""The formulas of the assignment and of postprocessing against their definitions in plain Python: matching rule, cost,
+order of samples, split, NMS, votes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_an_object_claims_the_anchors_that_tie_its_best(dtype: type) -> None:
     ("iou", "own", "claimed", "matched"),  # matched: with low_quality all, own, none
     [
         (0.5, 3, -1, (3, 3, 3)),
-        (0.1, 3, -1, (3, 3, 3)),  # the threshold itself is enough
+        (0.1, 3, -1, (3, 3, 3)),  # an IoU equal to the threshold is enough
         (0.0999, 3, -1, (-1, -1, -1)),
         (0.05, 3, 3, (3, 3, -1)),
         (0.05, 3, 7, (7, 3, -1)),
@@ -54,7 +54,7 @@ def test_match_of_an_anchor(dtype: type, iou: float, own: int, claimed: int, mat
 @pytest.mark.parametrize("mode", ["iou", "giou"])
 @pytest.mark.parametrize("probs", [False, True])
 def test_cost_is_focal_loss_plus_weighted_box_term(mode: str, probs: bool) -> None:
-    """Equation (2) in 30 digits."""
+    """Compares with equation (2) in 30 digits."""
     rng = np.random.default_rng(0)
     boxes, objects = overlapping_boxes(rng, 40, np.float32)
     objects = np.sort(objects.reshape(-1, 2, 2), axis=1).reshape(-1, 4)
@@ -88,7 +88,7 @@ def test_keys_sort_by_cost_then_anchor() -> None:
     np.testing.assert_array_equal(np.argsort(keys, kind="stable"), np.lexsort((anchor, cost)))
     np.testing.assert_array_equal(compiled.sample_cost(keys), cost)
     np.testing.assert_array_equal(compiled.sample_anchor(keys), anchor)
-    assert (keys < 2**64 - 1).all()  # that is no sample
+    assert (keys < 2**64 - 1).all()  # padding, which is not a sample
 
 
 def test_mean_and_std_are_nan_where_undefined() -> None:
@@ -112,8 +112,7 @@ def test_peak_is_the_first_of_the_highest_component_0_samples_in_any_order() -> 
 
 
 def spec_fates(labels: list[int], peak: int, split: str, keep_single: bool, keep_all: bool, prefix: bool) -> list[int]:
-    """The split as the documentation words it, for all samples of an object at once; ``peak`` is a component-0
-    sample or -1."""
+    """The split as documented, for all samples of an object at once. ``peak`` is a component-0 sample or -1."""
     count = len(labels)
     if count == 1:
         return [POSITIVE if keep_single else BACKGROUND]
@@ -130,7 +129,7 @@ def spec_fates(labels: list[int], peak: int, split: str, keep_single: bool, keep
 
 @pytest.mark.parametrize("split", MODES_OF_SPLIT)
 def test_fate_of_every_sample(split: str) -> None:
-    """All labellings of up to 5 samples, all peaks, all options."""
+    """Tests all labellings of up to 5 samples, all peaks and all options."""
     for count in range(1, 6):
         for labels, options in itertools.product(
             itertools.product((0, 1), repeat=count), itertools.product((False, True), repeat=3)
@@ -141,7 +140,7 @@ def test_fate_of_every_sample(split: str) -> None:
                     for i in range(count)
                 ]
                 assert fates == spec_fates(list(labels), peak, split, *options)
-                if all(options):  # the default: never without a positive, and the cheapest always is one
+                if all(options):  # the default: there is always a positive, and the cheapest sample is always positive
                     assert fates[0] == POSITIVE
 
 
@@ -179,4 +178,4 @@ def test_votes(dtype: type) -> None:
     voted = of(dtype).voted_box(box.tolist(), np.column_stack([voters, weights]).tolist())
     mean = (wanted[votes, None] * voters[votes].astype(np.float64)).sum(0) / wanted[votes].sum()
     np.testing.assert_allclose(voted, mean, rtol=256 * np.finfo(dtype).eps)
-    assert of(dtype).voted_box(box.tolist(), []) == box.tolist()  # without voters, as it is
+    assert of(dtype).voted_box(box.tolist(), []) == box.tolist()  # a box without voters does not change

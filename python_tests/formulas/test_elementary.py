@@ -15,7 +15,8 @@ COUNT = {np.float32: 400_000, np.float64: 3_000}  # float64 is compared with mpm
 
 
 def exact(function: str, x: np.ndarray) -> np.ndarray:
-    """To more digits than the type has: float64 for float32 (its own functions err by 1e-16), mpmath for float64."""
+    """The result with more digits than the dtype has: from float64 for float32 (errors of 1e-16), from mpmath for
+    float64."""
     if x.dtype == np.float32:
         x = x.astype(np.float64)
         return {
@@ -35,7 +36,7 @@ def exact(function: str, x: np.ndarray) -> np.ndarray:
 
 
 def inputs(function: str, dtype: type) -> np.ndarray:
-    """Values of every size that the function is for, and both ends."""
+    """Values of every size in the range of the function, and both ends of the range."""
     random, n = np.random.default_rng(0), COUNT[dtype]
     info = np.finfo(dtype)
     smallest = np.log(float(info.smallest_subnormal)) if dtype is np.float32 else -745.1

@@ -68,7 +68,7 @@ def test_focal_loss_of_a_probability_cuts_the_logarithm_at_minus_100(dtype: type
         ]
     loss = of(dtype).focal_loss_of_probability(p, np.full_like(p, target, dtype=bool), dtype(0.25), dtype(gamma))
     assert np.isfinite(loss).all()
-    # 1 - p rounds, where p is small and the class is the target's complement: absolute too.
+    # 1 - p rounds where p is small and the class is not the target, so there is also an absolute tolerance.
     np.testing.assert_allclose(
         loss, wanted, rtol=16 * np.finfo(dtype).eps, atol=4 * np.finfo(dtype).eps ** max(gamma, 1)
     )
@@ -90,12 +90,12 @@ def focal_kl_cases(dtype: type, teacher_is_logit: bool) -> tuple[np.ndarray, np.
 @pytest.mark.parametrize("smooth", [0.0, 1e-6])
 @pytest.mark.parametrize("teacher_is_logit", [True, False], ids=["logit", "probability"])
 def test_focal_kl_loss_and_derivative(dtype: type, gamma: float, smooth: float, teacher_is_logit: bool) -> None:
-    """Logits of +-1e4, teachers of 0 and 1, teacher and student apart by all, little and nothing.
+    """Logits of +-1e4, teachers of 0 and 1, and large, small and no difference between teacher and student.
 
-    Wanted: every result to a few roundings of max(1, |result|). And small results too, but for what one rounding of
-    each probability does to their difference, and for the cancellation in KL, which is of second order in that
-    difference: |logit| roundings times the square of the condition, up to where the series takes over (a tenth, in
-    float64 a hundredth of the probability).
+    Every result is exact to a few roundings of max(1, |result|). Small results are also exact, up to two errors. One
+    rounding of each probability changes their difference. And KL, which is of second order in this difference, has
+    cancellation: |logit| roundings times the square of the condition number, up to where the series is used (a tenth of
+    the probability, in float64 a hundredth).
     """
     student, teacher, cases = focal_kl_cases(dtype, teacher_is_logit)
     options = (float(dtype(gamma)), float(dtype(smooth)))
@@ -114,7 +114,7 @@ def test_focal_kl_loss_and_derivative(dtype: type, gamma: float, smooth: float, 
         assert (error <= 8 * eps * np.maximum(1, np.abs(wanted))).all()
         cancelled = np.minimum(condition, 10 if dtype is np.float32 else 100) ** 2 * (1 + np.abs(student))
         relative = eps * (16 + 4 * (gamma + 2) * condition + 2 * cancelled)
-        meant = relative < 0.01  # beyond, the inputs do not say how far apart the probabilities are
+        meant = relative < 0.01  # above this, the inputs do not determine the difference of the probabilities
         assert meant.mean() > 0.75
         assert (error <= relative * np.abs(wanted) + underflow(dtype))[meant].all()
 

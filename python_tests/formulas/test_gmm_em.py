@@ -1,4 +1,4 @@
-"""The two-component mixture, against scikit-learn in float64 and against 60 digits of mpmath."""
+"""The two-component mixture against scikit-learn in float64 and against 60 digits of mpmath."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Fit:
 
 
 def segments(rng: np.random.Generator, count: int) -> list[np.ndarray]:
-    """Costs as detectors make them, two groups, one group, evenly spread, one outlier, two close values, far from 0,
-    in any order."""
+    """Costs as from a detector, two groups, one group, evenly spread, one outlier, two close values, far from 0; in any
+    order."""
     families = [
         lambda n: rng.gamma(4, 0.5, n) + 0.3,
         lambda n: np.where(rng.random(n) < 0.4, rng.normal(0.8, 0.2, n), rng.normal(2.5, 0.4, n)),
@@ -55,11 +55,11 @@ def segments(rng: np.random.Generator, count: int) -> list[np.ndarray]:
 
 @COVARIANCES
 def test_equals_sklearn_in_float64(covariance: str) -> None:
-    """Iterations are equal wherever no change is at the tolerance to 1e-8; labels wherever a posterior is not 1/2 to
-    1e-7.
+    """Iterations are equal if no change is within 1e-8 of the tolerance. Labels are equal if the posterior is not
+    within 1e-7 of 1/2.
 
-    scikit-learn's tied variance is a difference of second moments: values are compared to what that rounds to,
-    relative to it.
+    scikit-learn computes the tied variance as a difference of second moments. The tolerance of values contains the
+    rounding of this difference, relative to the variance.
     """
     every_segment = segments(np.random.default_rng(0), 420)
     clear = 0
@@ -87,7 +87,7 @@ def test_equals_sklearn_in_float64(covariance: str) -> None:
 
 
 def exact_fit(values: np.ndarray, iterations: int, tied: bool) -> tuple[list[float], list[float], list[float]]:
-    """So many iterations as the algorithm is written in scikit-learn's documentation, in 60 digits."""
+    """The given number of iterations of the algorithm in scikit-learn's documentation, in 60 digits."""
     with mpmath.workdps(60):
         x = [mpmath.mpf(v) for v in values.tolist()]
         weights, means, variances = [mpmath.mpf(0.5)] * 2, [min(x), max(x)], [mpmath.mpf(1)] * 2
@@ -113,7 +113,7 @@ def exact_fit(values: np.ndarray, iterations: int, tied: bool) -> tuple[list[flo
 @COVARIANCES
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
 def test_small_variances_far_from_zero_do_not_cancel(covariance: str, offset: float) -> None:
-    """At 1e6 and a spread of 0.01, E[x^2] - E[x]^2 in float64 would have no digit left."""
+    """At 1e6 with a spread of 0.01, E[x^2] - E[x]^2 in float64 would have no correct digit."""
     rng = np.random.default_rng(1)
     values = offset + np.concatenate([rng.normal(0, 0.01, 12), rng.normal(1, 0.02, 9)])
     ours = Fit.of(values, covariance)
@@ -143,10 +143,8 @@ def test_equal_values_give_one_component(covariance: str, count: int) -> None:
     assert ours.means[0] == ours.means[1] and ours.means[0] == pytest.approx(1.7, rel=1e-14)
     assert ours.weights.tolist() == [0.5, 0.5]
     np.testing.assert_allclose(ours.variances, REG_COVAR, rtol=1e-6)
-    assert (ours.n_iter, ours.converged) == (
-        3,
-        True,
-    )  # the variance falls from 1 in the first, the second sees the change, the third none
+    # Iteration 1 reduces the variance from 1, iteration 2 sees the changed likelihood, iteration 3 sees no change.
+    assert (ours.n_iter, ours.converged) == (3, True)
     assert ours.score(values)[2].tolist() == [0] * count
 
 

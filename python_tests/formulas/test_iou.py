@@ -1,4 +1,4 @@
-"""Box IoU and its relatives and their derivatives, against exact rational arithmetic."""
+"""Box IoU, its variants and their derivatives against exact rational arithmetic."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def test_values_are_exact_to_rounding(dtype: type, mode: str) -> None:
     ]
     first, second = (np.concatenate(boxes) for boxes in zip(*pairs))
     wanted = np.array([float(exact(corners, mode)) for corners in rationals(first, second)])
-    rounding = 16 * np.finfo(dtype).eps  # the distance of inverted boxes may be huge against their hull: relative too
+    # The tolerance is also relative, because the distance of inverted boxes may be much larger than their hull.
+    rounding = 16 * np.finfo(dtype).eps
     np.testing.assert_allclose(box_iou(first, second, mode), wanted, rtol=rounding, atol=rounding)
 
 
@@ -47,7 +48,7 @@ def test_range_and_symmetry(mode: str) -> None:
     if mode != "iof":
         rounding = (
             0 if mode in ("iou", "giou") else 8 * np.finfo(np.float32).eps
-        )  # the distance is a sum in another order
+        )  # the distance is added in another order
         np.testing.assert_allclose(values, box_iou(second, first, mode), rtol=0, atol=rounding)
     np.testing.assert_array_equal(box_iou(first, first, mode), 1)
 
@@ -88,8 +89,8 @@ def test_derivatives_are_exact_to_rounding(dtype: type, mode: str) -> None:
 
 @EVERY_MODE
 def test_derivatives_at_ties_are_those_of_autograd(mode: str) -> None:
-    """Equal sides share a derivative, a clamp at exactly 0 lets it pass: what autograd makes of maximum, minimum and
-    clamp."""
+    """Equal sides share the derivative in halves, and a clamp at exactly 0 passes it on, as autograd does for maximum,
+    minimum and clamp."""
     first, second = special_boxes(np.float64)
     a, b = torch.from_numpy(first).requires_grad_(), torch.from_numpy(second).requires_grad_()
     _autograd_iou(a, b, mode).sum().backward()
@@ -119,10 +120,10 @@ def _autograd_iou(a: torch.Tensor, b: torch.Tensor, mode: str) -> torch.Tensor:
 
 
 def _ratio(numerator: torch.Tensor, denominator: torch.Tensor) -> torch.Tensor:
-    """The constant 0 where the denominator is 0."""
+    """The ratio, or the constant 0 where the denominator is 0."""
     return torch.stack([n / d if d != 0 else d.detach() for n, d in zip(numerator, denominator)])
 
 
 def _angle(size: torch.Tensor) -> torch.Tensor:
-    """atan2(width, height), the constant 0 of a point."""
+    """atan2(width, height), or the constant 0 for a point."""
     return torch.stack([torch.atan2(w, h) if w != 0 or h != 0 else w.detach() for w, h in size])

@@ -18,7 +18,8 @@ ILL = "of objects that noise of {:g} changes"
 
 
 def compare_matching(record: Recording, case: GoldenCase, config: AssignConfig) -> None:
-    """The recorded pre-assignment (keys ``pre_*``, ``cand_*``, ``gt_*``), outside what the set marks as ambiguous."""
+    """Compares the recorded pre-assignment (keys ``pre_*``, ``cand_*``, ``gt_*``), except entries that the set marks as
+    ambiguous."""
     record.leave(*GoldenCase.inputs(record.arrays))
     record.leave("pre_ambiguous", "pre_differs_fp64", "pre_same_in_fp64")
     match = match_anchors(case.anchors, case.gt_boxes, case.gt_offsets, valid=case.valid, **config.matching_options())
@@ -49,12 +50,13 @@ def compare_mixtures(
     cost: Tensor,
     fitted: np.ndarray | bool = True,
 ) -> None:
-    """The recorded fits (keys ``{prefix}gmm_*``) of the mixtures of each object's cheapest candidates by ``cost
-    (B, A)``; ``fitted (G,)`` are the objects whose fit did not raise there.
+    """Compares the recorded fits (keys ``{prefix}gmm_*``) of the mixtures of each object's cheapest candidates by
+    ``cost (B, A)``. ``fitted (G,)`` are the objects whose fit did not raise in the reference.
 
-    The references fit float32 values and square them before they take the mean off, so that a variance is uncertain by
-    some roundings of the squares: parameters and likelihoods are compared to that. Components, iterations and positives
-    are equal in every fit all the same, but for positives where two likelihoods are (noise of 1e-6 changes them).
+    The references fit float32 values, and square them before they subtract the mean. So a variance is uncertain by some
+    roundings of the squares, and the tolerance of parameters and likelihoods follows from this. Components, iterations
+    and positives are still equal in every fit, except for positives where two likelihoods are equal (noise of 1e-6
+    changes these).
     """
     flip_eps, prefix = case[f"{prefix}gt_flip_eps"], f"{prefix}gmm_"
     matched = torch.from_numpy(case.matched)
@@ -91,18 +93,19 @@ def compare_mixtures(
         wanted = np.abs(record.arrays[f"{prefix}{name}"])
         record.near(f"{prefix}{name}", found.numpy(), atol=(1e-6 + 20 * rounding[:, None]) * wanted)
     record.near(f"{prefix}score", fit.log_likelihood.numpy(), atol=1e-6 + 50 * np.repeat(rounding, lengths[1:]))
-    record.leave(f"{prefix}lower_bound")  # scikit-learn's own stopping value, which gmm_em does not return
+    record.leave(f"{prefix}lower_bound")  # scikit-learn's value at the stop, which gmm_em does not return
 
 
 def compare_labels(
     record: Recording, outcome: Outcome, found: Assignment, limit: float, images: np.ndarray | None = None
 ) -> None:
-    """The recorded final labels (keys ``{prefix}labels`` and what follows from them) of the ``images (B,)`` on which
-    the reference did not raise. Objects whose positives change with noise of ``limit`` on their costs may differ."""
+    """Compares the recorded final labels (key ``{prefix}labels`` and the keys derived from it) of the ``images (B,)``
+    on which the reference did not raise. Objects whose positives change with noise of ``limit`` on their costs may
+    differ."""
     case, prefix = outcome.case, outcome.prefix
     images = np.ones(len(case.matched), dtype=bool) if images is None else images
     rows = found.matched.numpy()
-    ill = np.append(outcome.flip_eps <= limit, False)  # the last is background's
+    ill = np.append(outcome.flip_eps <= limit, False)  # the last row is for background
     differing = outcome.differing(rows)
     assert [row for row in differing if not ill[row]] == []
     if limit <= 1e-6:
@@ -122,7 +125,7 @@ def compare_labels(
         ("label_weights", (rows != -2) & case.valid.numpy(), True),
     ):
         key = f"{prefix}{key}"
-        if key in record.arrays:  # where the float32 run raised some are not
+        if key in record.arrays:  # some keys are missing where the float32 run raised
             compared = images if values.ndim == 1 else images[:, None]
             record.same(key, np.where(compared, values, case[key]), where=where, reason=ILL.format(limit))
     target = np.append(case["gt_boxes"], np.zeros((1, 4), dtype=np.float32), axis=0)[outcome.rows]

@@ -1,5 +1,5 @@
-"""What the golden sets of assignments (``paa_assign``, ``colad_assign``, ``kkhoot_assign``) share: the inputs as
-tensors, the recorded outcome, and why an ill-conditioned object may differ."""
+"""Code that the golden sets of assignments (``paa_assign``, ``colad_assign``, ``kkhoot_assign``) share: the inputs as
+tensors, the recorded outcome, and the reasons why an ill-conditioned object may differ."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ INPUTS = (
     + ("student_mode", "teacher_mode", "teacher_is_prob", "t_cls")
     + tuple(f"{network}_{key}" for network in "st" for key in ("cls_logits", "bbox_deltas", "iou_logits"))
 )
-"""Keys of what the references were given, in any of the sets."""
+"""Keys of the inputs of the references, in any of the sets."""
 
 
 def decode(anchors: np.ndarray, deltas: np.ndarray) -> Tensor:
-    """Deltas ``(..., A, 4)`` of standard deviations (.1, .1, .2, .2) on anchors ``(A, 4)`` to xyxy; in float64,
-    rounded to float32."""
+    """Decodes deltas ``(..., A, 4)`` with standard deviations (.1, .1, .2, .2) on anchors ``(A, 4)`` to xyxy boxes. The
+    computation is in float64 and rounded to float32."""
     anchors, deltas = anchors.astype(np.float64), deltas.astype(np.float64) * (0.1, 0.1, 0.2, 0.2)
     size = anchors[:, 2:] - anchors[:, :2]
     centre = (anchors[:, 2:] + anchors[:, :2]) / 2 + size * deltas[..., :2]
@@ -35,7 +35,7 @@ def decode(anchors: np.ndarray, deltas: np.ndarray) -> Tensor:
 
 
 class GoldenCase:
-    """A file of either set: ``case["key"]`` is a recorded array, attributes are what the operators take."""
+    """A file of one of the sets. ``case["key"]`` is a recorded array; attributes are the inputs of the operators."""
 
     def __init__(self, name: str) -> None:
         self.arrays = golden_sets.load(name)
@@ -50,7 +50,7 @@ class GoldenCase:
 
     @staticmethod
     def inputs(arrays: dict[str, np.ndarray]) -> list[str]:
-        """The keys of what the reference was given."""
+        """The keys of the inputs of the reference."""
         return [key for key in INPUTS if key in arrays]
 
     @property
@@ -63,11 +63,11 @@ class GoldenCase:
 
     @cached_property
     def valid(self) -> Tensor:
-        """``(B, A)``; where it was not recorded every anchor takes part."""
+        """``(B, A)``. If it was not recorded, every anchor is valid."""
         return torch.from_numpy(self.arrays.get("valid", np.ones(self["pre_gt_index"].shape, dtype=bool)))
 
     def global_rows(self, local: np.ndarray) -> np.ndarray:
-        """Indices of objects ``(B, A)`` within their image, -1 none, to rows over all images."""
+        """Converts indices of objects within their image ``(B, A)``, -1 without an object, to rows over all images."""
         return np.where(local >= 0, local.astype(np.int64) + self["gt_offsets"][:-1, None], -1)
 
     def local_rows(self, rows: np.ndarray) -> np.ndarray:
@@ -75,33 +75,33 @@ class GoldenCase:
         return np.where(rows >= 0, rows - self["gt_offsets"][:-1, None], -1)
 
     def as_assignment(self, rows: np.ndarray) -> Assignment:
-        """One that gives the anchors ``(B, A)`` to these objects."""
+        """An assignment of the anchors ``(B, A)`` to these objects."""
         return Assignment(torch.from_numpy(rows), *[None] * 7, self.gt_boxes, self.gt_labels)
 
     @cached_property
     def matched(self) -> np.ndarray:
-        """``(B, A)`` recorded pre-assignment."""
+        """``(B, A)``: the recorded pre-assignment."""
         return self.global_rows(self["pre_gt_index"])
 
     def assigned(self, labels: np.ndarray) -> np.ndarray:
-        """``(B, A)`` rows of the objects of the positives in recorded final labels, -1 elsewhere."""
+        """``(B, A)``: rows of the objects of the positives in the recorded final labels, -1 elsewhere."""
         return np.where((labels >= 0) & (labels != self["num_classes"]), self.matched, -1)
 
     @cached_property
     def candidates(self) -> tuple[np.ndarray, np.ndarray]:
-        """Image and anchor ``(K,)`` of each candidate: an index into ``(B, A)``."""
+        """Image and anchor ``(K,)`` of each candidate, as an index into ``(B, A)``."""
         images = np.repeat(np.arange(len(self["cand_offsets"]) - 1), np.diff(self["cand_offsets"]))
         return images, self["cand_anchor"]
 
     def spread(self, costs: np.ndarray) -> Tensor:
-        """Costs of the candidates ``(K,)`` to ``(B, A)``, infinite elsewhere."""
+        """Converts the costs of the candidates ``(K,)`` to ``(B, A)``, infinite elsewhere."""
         spread = np.full(self.matched.shape, np.inf, dtype=np.float32)
         spread[self.candidates] = costs
         return torch.from_numpy(spread)
 
     def cost_tolerance(self, costs: np.ndarray) -> np.ndarray:
-        """``(K,)``: 1e-5 absolute and relative; 1e-4 for boxes with a side under 12 pixels far from 0, where corners
-        are rounded."""
+        """``(K,)``: 1e-5 absolute and relative. It is 1e-4 for boxes with a side under 12 pixels far from 0, because
+        their corners are rounded."""
         boxes = self["gt_boxes"][self.matched[self.candidates]]
         thin = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) < 12
         return np.where(thin & (boxes.max(axis=1) > 500), 1e-4, 1e-5) + 1e-5 * np.abs(costs)
@@ -109,21 +109,21 @@ class GoldenCase:
 
 @dataclass
 class Outcome:
-    """What the reference recorded of every object, for one loss."""
+    """The recorded results of the reference for every object, for one loss."""
 
     case: GoldenCase
     rows: np.ndarray
-    """``(B, A)`` object of each positive, of its float32 run (of the float64 run where float32 raised), -1
+    """``(B, A)``: object of each positive in the float32 run (in the float64 run where float32 raised), -1
     elsewhere."""
     rows_fp64: np.ndarray
     flip_eps: np.ndarray
-    """``(G,)`` smallest relative noise on the costs that changed the object's positives; inf = none did."""
+    """``(G,)``: smallest relative noise on the costs that changed the object's positives; inf if none did."""
     prefix: str
-    """Of the recorded fits' keys."""
+    """Prefix of the keys of the recorded fits."""
 
     def differing(self, found: np.ndarray) -> dict[int, str]:
-        """The objects that own other anchors in ``found (B, A)`` than in the float32 run, and why rounding allows an
-        ill-conditioned object to: ``"unexplained"`` where it does not."""
+        """The objects that own other anchors in ``found (B, A)`` than in the float32 run, each with the reason why
+        rounding allows this for an ill-conditioned object, or ``"unexplained"``."""
         as_float64 = ~_differing(found, self.rows_fp64, self.case.objects)
         count = np.bincount(found[found >= 0], minlength=self.case.objects)
         return {

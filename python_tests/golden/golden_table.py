@@ -1,7 +1,7 @@
-"""What the golden tests compared: every array of every recording, and how far ours was from it.
+"""The table of the golden tests: every recorded array, and the difference of our result from it.
 
-A :class:`Recording` checks one file array by array and demands at its end that none was forgotten; what it found is
-added up by golden set and preset, and printed as one table at the end of the test run (``conftest.py``).
+A :class:`Recording` checks one file array by array. At its end it requires that every array was compared. Its results
+are added up by golden set and preset, and printed as one table at the end of the test run (``conftest.py``).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class Line:
     cases: set[str] = field(default_factory=set)
     arrays: set[str] = field(default_factory=set)
     worst: float = 0.0
-    """Largest difference as a share of what the set's README allows."""
+    """Largest difference, as a share of the tolerance in the README of the set."""
     worst_array: str = ""
     worst_difference: float = 0.0
     decisions: int = 0
-    """Labels, matches, selections, iterations: values that are equal or not."""
+    """Number of discrete values: labels, matches, selections, iterations."""
     different: Counter = field(default_factory=Counter)
     """How many of them differ, by reason."""
 
@@ -32,7 +32,7 @@ TABLE: dict[tuple[str, str], Line] = {}
 
 
 class Recording:
-    """The arrays of one golden file, to be compared one by one with what ``preset`` gives."""
+    """The arrays of one golden file. They are compared one by one with the results of ``preset``."""
 
     def __init__(self, golden_set: str, preset: str, case: str, arrays: dict[str, np.ndarray]) -> None:
         self.arrays, self.seen = arrays, set()
@@ -40,7 +40,8 @@ class Recording:
         self.line.cases.add(case)
 
     def leave(self, *keys: str) -> None:
-        """These are inputs, or describe the case, or mean nothing here; the caller says which."""
+        """Marks arrays that are not compared: inputs, descriptions of the case, or arrays without meaning here. The
+        caller chooses them."""
         self.seen.update(keys)
 
     def near(
@@ -51,7 +52,7 @@ class Recording:
         atol: float | np.ndarray = 0.0,
         where: np.ndarray | bool = True,
     ) -> None:
-        """``|found - recorded| <= atol + rtol * |recorded|`` wherever ``where``; NaN equals NaN."""
+        """Checks ``|found - recorded| <= atol + rtol * |recorded|`` where ``where`` is True. NaN equals NaN."""
         found, wanted = np.asarray(found, dtype=np.float64), self._take(key).astype(np.float64)
         assert found.shape == wanted.shape, (key, found.shape, wanted.shape)
         equal = (found == wanted) | (np.isnan(found) & np.isnan(wanted)) | ~np.broadcast_to(where, found.shape)
@@ -65,7 +66,7 @@ class Recording:
             self.line.worst_difference = float(difference.flat[share.argmax()])
 
     def same(self, key: str, found: np.ndarray, where: np.ndarray | bool = True, reason: str = "") -> None:
-        """Equal wherever ``where``; elsewhere a difference is counted under ``reason``."""
+        """Checks equality where ``where`` is True. Elsewhere a difference is counted under ``reason``."""
         found, wanted = np.asarray(found), self._take(key)
         assert found.shape == wanted.shape, (key, found.shape, wanted.shape)
         differs = found != wanted
@@ -76,7 +77,7 @@ class Recording:
             self.line.different[reason] += int(differs.sum())
 
     def complete(self) -> None:
-        """Every array of the file was compared or left on purpose."""
+        """Checks that every array of the file was compared or excluded on purpose."""
         assert set(self.arrays) - self.seen == set()
 
     def _take(self, key: str) -> np.ndarray:

@@ -1,10 +1,12 @@
 """Golden set ``colad_assign``: the official CoLAD code's selection of the teacher and assignment, through
 ``AssignConfig.official_colad`` and ``granularity="object_level"``, array by array.
 
-The official code drops an object whose mixture raises (``full_small_raises_gmm``; ours equals its float64 run),
-fails on a batch with an image without candidates (``full_medium_noGT_image``; recorded image by image), and on an
-image whose (object, level) pairs all hold one candidate (``full_small_only_singletons``; ours assigns nothing there,
-as the preset says of single candidates).
+Three files record special behaviour of the official code:
+
+- ``full_small_raises_gmm``: it drops an object whose mixture raises; our result equals its float64 run.
+- ``full_medium_noGT_image``: it fails on a batch with an image without candidates, so it was recorded image by image.
+- ``full_small_only_singletons``: it fails on an image whose (object, level) pairs all have one candidate. Our operator
+  assigns no positives there, as the preset does for single candidates.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ load = lru_cache(maxsize=4)(GoldenCase)
 
 
 def has_predictions(case: GoldenCase) -> bool:
-    """The ``core_*`` files hold costs only."""
+    """False for the ``core_*`` files, which have only costs."""
     return "s_cls_logits" in case.arrays
 
 
@@ -61,21 +63,21 @@ def predictions(case: GoldenCase) -> tuple[list[tuple[Tensor, Tensor]], list[boo
 
 
 def assign(case: GoldenCase) -> CoAssignment:
-    """From the recorded predictions."""
+    """The assignment from the recorded predictions."""
     both, probs = predictions(case)
     options = {"granularity": "object_level", "valid": case.valid, "probs": probs}
     return colad_assign(both, case.anchors, case.level_sizes, *case.ground_truth, config_of(case), **options)
 
 
 def statistics_of(case: GoldenCase) -> CostStatistics:
-    """``(2, G, L)`` of both networks' recorded costs."""
+    """Statistics ``(2, G, L)`` of the recorded costs of both networks."""
     costs = torch.stack([case.spread(case[f"{network}_pos_loss"]) for network in NETWORKS])
     matched = torch.from_numpy(case.matched)
     return cost_statistics(costs, matched, case.gt_offsets, case.objects, case.level_sizes)
 
 
 def chosen_costs(case: GoldenCase) -> Tensor:
-    """``(B, A)`` recorded costs of the recorded selection."""
+    """``(B, A)``: the recorded costs of the networks in the recorded selection."""
     teacher = np.full((case.objects, len(case.level_sizes)), -1)
     teacher[case["sel_gt"], case["sel_level"]] = case["sel_teacher"]
     level = np.repeat(np.arange(len(case.level_sizes)), case.level_sizes)
@@ -84,7 +86,7 @@ def chosen_costs(case: GoldenCase) -> Tensor:
 
 
 def split(case: GoldenCase) -> Assignment:
-    """From the recorded costs and selection."""
+    """The assignment from the recorded costs and selection."""
     matched = torch.from_numpy(case.matched)
     return split_candidates(chosen_costs(case), matched, case.level_sizes, *case.ground_truth, config_of(case))
 
@@ -115,7 +117,8 @@ def compare_costs(record: Recording, case: GoldenCase) -> None:
 
 
 def compare_selection(record: Recording, case: GoldenCase) -> None:
-    """Each object and level, and the statistics of each image, that the official code logs."""
+    """Compares the network chosen for each object and level, and the statistics of each image that the official code
+    logs."""
     of_both = statistics_of(case)
     teacher = _teacher_of_levels(of_both)[0].numpy()  # (G, L), -1 without candidates
     statistics = {network: CostStatistics(*(x[k] for x in of_both)) for k, network in enumerate(NETWORKS)}
@@ -125,7 +128,7 @@ def compare_selection(record: Recording, case: GoldenCase) -> None:
     image = np.searchsorted(case["gt_offsets"], np.arange(case.objects), side="right") - 1
     record.same("sel_image", image[pairs[0]])
     record.same("sel_count", statistics["s"].num_candidates.numpy()[pairs])
-    # Equal networks are exact ties; of others a margin of 1e-6 is rounding.
+    # Equal networks tie exactly. For other networks, differences below 1e-6 are rounding.
     decided = (np.abs(case["sel_margin"]) > 1e-6) | (case["sel_margin"] == 0)
     record.same("sel_teacher", teacher[pairs], where=decided, reason="selections with a margin below 1e-6")
     if has_predictions(case):
@@ -171,7 +174,7 @@ def compare_outcome(record: Recording, case: GoldenCase) -> None:
 
 
 def compare_losses(record: Recording, case: GoldenCase) -> None:
-    """Both networks' losses of the recorded final labels."""
+    """Compares the losses of both networks on the recorded final labels."""
     if "s_loss_cls" not in record.arrays:
         return
     final = case.as_assignment(case.assigned(case["labels"]))
@@ -187,7 +190,7 @@ def compare_losses(record: Recording, case: GoldenCase) -> None:
 
 
 def test_how_many_ill_conditioned_objects_differ() -> None:
-    """Over all files; every one of them for a reason."""
+    """Counted over all files. Every difference has a reason."""
     from_costs, from_predictions, objects, selections = Counter(), Counter(), 0, 0
     for case in map(load, NAMES):
         outcome = outcome_of(case)

@@ -1,4 +1,4 @@
-"""Golden set ``focal_kl``: the official FocalKLLoss, and both its formula and the paper's equation (1) in 60 digits."""
+"""Golden set ``focal_kl``: the official FocalKLLoss, and in 60 digits its formula and the paper's equation (1)."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_every_array(suffix: int, gamma: float) -> None:
     record = Recording("focal_kl", f"gamma={gamma:g}", SET, {key: arrays[key] for key in keys})
     record.leave(
         f"eq1_grad_detached_weight_{suffix}"
-    )  # our gradient goes through the focal weight, as the official one
+    )  # our gradient goes through the focal weight, as in the official code
     for dtype, names in ((torch.float64, ("official_f64", "smooth")), (torch.float32, ("official_f32", "smooth"))):
         exact = dtype == torch.float64
         loss, gradient = (
             ({"atol": 1e-12},) * 2 if exact else ({"rtol": 1e-5, "atol": 2e-6}, {"rtol": 1e-4, "atol": 2e-6})
         )
         for reference, smooth in ((names[0], SMOOTH), (names[1], SMOOTH), ("eq1", 0.0)):
-            of_loss = {"atol": 1.3e-5} if reference == "official_f32" else loss  # its own error, at a loss of 88
+            of_loss = {"atol": 1.3e-5} if reference == "official_f32" else loss  # the official code's error
             found = loss_and_gradient(arrays, dtype, gamma, smooth)
             record.near(f"{reference}_loss_{suffix}", found[0], **of_loss)
             record.near(f"{reference}_grad_{suffix}", found[1], **gradient)
@@ -49,7 +49,8 @@ def test_every_array(suffix: int, gamma: float) -> None:
 
 
 def compare_reductions(record: Recording, arrays: dict[str, np.ndarray], suffix: int, gamma: float) -> None:
-    """The first 336 pairs as (48, 7), a weight a row; the official module's ``loss_weight`` multiplies the result."""
+    """Compares the first 336 pairs as (48, 7), with a weight for each row. ``loss_weight`` of the official module
+    multiplies the result."""
     weight = {"weight": torch.from_numpy(arrays["red_weight"])}
     averaged = {"avg_factor": torch.from_numpy(arrays["red_avg_factor"].reshape(1))[0]}
     for name, options in {
@@ -68,7 +69,7 @@ def compare_reductions(record: Recording, arrays: dict[str, np.ndarray], suffix:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 def test_arrays_without_gamma(dtype: torch.dtype, tolerance: float) -> None:
-    """The divergence itself is the loss of gamma 0."""
+    """The divergence itself is the loss with gamma 0."""
     arrays = golden_sets.load(SET)
     keys = [key for key in arrays if not key.endswith(("_0", "_1", "_2"))]
     record = Recording("focal_kl", "gamma=0", SET, {key: arrays[key] for key in keys})

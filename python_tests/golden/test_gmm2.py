@@ -1,8 +1,8 @@
 """Golden set ``gmm2``: scikit-learn's mixtures in float32 and float64, and the same EM in 80-bit arithmetic.
 
-``stable`` segments are those on which all three agree in labels, iterations and positives, no posterior is 1/2 to
-1e-5, and the two highest likelihoods are apart: there ours has to be equal. Elsewhere rounding decides; how often
-ours differs from the 80-bit EM is bounded.
+In ``stable`` segments all three agree in labels, iterations and positives, no posterior is within 1e-5 of 1/2, and the
+two highest likelihoods are clearly different. There our results have to be equal. In other segments rounding decides;
+the number of our differences from the 80-bit EM is bounded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def each_segment(result: Callable[[slice], object]) -> np.ndarray:
 
 
 def num_pos(mixture: GaussianMixture2) -> np.ndarray:
-    """mmdetection's separation: of the component-0 samples all up to the one of highest likelihood."""
+    """Positives in mmdetection's split: all component-0 samples up to the one of highest likelihood."""
 
     def of_segment(at: slice) -> int:
         cheap = mixture.log_likelihood[at][mixture.labels[at] == 0]
@@ -53,7 +53,7 @@ def num_pos(mixture: GaussianMixture2) -> np.ndarray:
 
 
 def differs(mixture: GaussianMixture2, reference: str) -> np.ndarray:
-    """``(G,)`` bool: another label, number of iterations or of positives."""
+    """``(G,)`` bool: labels, number of iterations or number of positives differ."""
     labels = each_segment(lambda at: (mixture.labels[at] != arrays()[f"{reference}_labels"][at]).any())
     return (
         labels
@@ -64,8 +64,8 @@ def differs(mixture: GaussianMixture2, reference: str) -> np.ndarray:
 
 @COVARIANCES
 def test_every_array(covariance: str) -> None:
-    """Decisions are equal on stable segments; values where their precisions differ by less than 1e-3, relative to 1e-4
-    and ten times that spread."""
+    """Decisions are equal on stable segments. Values are compared where the precisions of the recordings differ by less
+    than 1e-3; the relative tolerance is 1e-4 plus ten times this difference."""
     mixture, stable, spread = fit(covariance), arrays()[f"{covariance}_stable"], arrays()[f"{covariance}_score_spread"]
     meaningful = stable & (spread < 1e-3)
     assert stable.mean() > 0.5 and meaningful.mean() > 0.5
@@ -75,7 +75,8 @@ def test_every_array(covariance: str) -> None:
         keys = [key for key in keys if not key.startswith("exact_tied")]
     record = Recording("gmm2", f"covariance={covariance}", SET, {key: arrays()[key] for key in keys})
     record.leave(*(key for key in keys if key.endswith(("_same3", "_gap", "_stable", "_spread", "_margin"))))
-    record.leave(*(key for key in keys if key.endswith("_lower_bound")))  # its own stopping value: gmm_em returns each
+    # The lower bound is the mean log-likelihood at the stop; gmm_em returns the log-likelihood of each sample.
+    record.leave(*(key for key in keys if key.endswith("_lower_bound")))
     found = {"weights": mixture.weights, "means": mixture.means, "vars": mixture.variances}
     for reference in (f"{covariance}_f32", f"{covariance}_f64", exact(covariance)):
         raised = arrays().get(f"{reference}_raised", np.zeros(len(stable), dtype=bool))
@@ -104,7 +105,8 @@ def test_every_array(covariance: str) -> None:
 
 @COVARIANCES
 def test_segments_on_which_scikit_learn_raises_are_fitted(covariance: str) -> None:
-    """Its float32 fits raise where the second moment cancels; ours is finite there and what its float64 fit gives."""
+    """The float32 fits of scikit-learn raise where the second moment cancels. Our fit is finite there and equals
+    scikit-learn's float64 fit."""
     raised, mixture = arrays()[f"{covariance}_f32_raised"], fit(covariance)
     for result in (mixture.weights, mixture.means, mixture.variances, mixture.log_likelihood, mixture.responsibility):
         assert np.isfinite(result).all()
@@ -114,8 +116,8 @@ def test_segments_on_which_scikit_learn_raises_are_fitted(covariance: str) -> No
 
 @COVARIANCES
 def test_only_ties_differ_from_exact_arithmetic(covariance: str) -> None:
-    """Of all segments: iterations only where a change is at the tolerance, labels only where a posterior is 1/2,
-    positives only where in addition likelihoods are equal."""
+    """For all segments: iterations differ only where a change is at the tolerance, labels only where a posterior is
+    1/2, and positives only in these cases or where likelihoods are equal."""
     mixture, reference = fit(covariance), exact(covariance)
     labels = each_segment(lambda at: (mixture.labels[at] != arrays()[f"{reference}_labels"][at]).any())
     iterations = mixture.n_iter != arrays()[f"{reference}_n_iter"]

@@ -1,8 +1,8 @@
 """Golden set ``iou``: mmdetection's overlaps, losses and gradients.
 
-Its ``bbox_overlaps`` means something else than ours in two corners, which are left out: an inverted box has a
-negative area there (ours is empty), and denominators are cut at 1e-6 (ours are not, 0 aside). Its IoU loss cuts the
-IoU at 1e-6, below which it has no gradient.
+Two cases are excluded, because ``bbox_overlaps`` of mmdetection defines them differently. An inverted box has a
+negative area there; here it is empty. Denominators are clamped to at least 1e-6 there; here only a denominator of 0 is
+special. The IoU loss of mmdetection clamps the IoU to at least 1e-6, and has no gradient below.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def areas(boxes: np.ndarray) -> np.ndarray:
 
 
 def same_meaning(first: np.ndarray, second: np.ndarray, mode: str) -> np.ndarray:
-    """Pairs of upright boxes whose denominators are not cut."""
+    """Pairs of boxes that are not inverted and whose denominators are not clamped."""
     first, second = first.astype(np.float64), second.astype(np.float64)
     upright = np.logical_and(*((boxes[..., 2:] >= boxes[..., :2]).all(-1) for boxes in (first, second)))
     if mode == "iof":
         return upright & ((areas(first) == 0) | (areas(first) >= 1e-6))
-    larger = np.maximum(areas(first), areas(second))  # the union and the hull are no smaller
+    larger = np.maximum(areas(first), areas(second))  # the union and the hull are at least as large
     return upright & (larger >= 1e-6)
 
 
@@ -53,7 +53,7 @@ def test_every_array() -> None:
     arrays = golden_sets.load(SET)
     record = Recording("iou", "-", SET, arrays)
     record.leave("al_boxes1", "al_boxes2", "al_family", "family_names", "pw_boxes1", "pw_boxes2", "eps")
-    # Computed in float16 there, with areas that overflow; ours computes in float32 and rounds once.
+    # mmdetection computes in float16, where areas overflow. Our operator computes in float32 and rounds once.
     record.leave(*(key for key in arrays if key.endswith("_f16")))
     for dtype in TORCH_DTYPE:
         for mode in ("iou", "giou", "iof"):
@@ -78,7 +78,7 @@ def test_every_array() -> None:
 
 @DTYPES
 def test_inverted_boxes_overlap_nothing(dtype: str) -> None:
-    """Where the reference agrees on them: no overlap, no IoU."""
+    """Inverted boxes have no overlap and IoU 0. They are compared where the reference has the same result."""
     arrays = golden_sets.load(SET)
     inverted = arrays["family_names"][arrays["al_family"]] == "inverted"
     found = aligned_box_iou(*tensors(arrays, "al", dtype)).numpy()

@@ -1,9 +1,9 @@
 """Golden set ``kkhoot_assign``: the PAA authors' own code (kkhoot/PAA at commit 13d5721, CPU, torch 2.13, scikit-learn
 1.9), through ``AssignConfig.kkhoot``, array by array.
 
-Recorded for this project as the other sets were: only inputs made for the purpose and computed numbers. Boxes are in
-that code's convention, corners inclusive. ``edge`` holds tiny, thin and duplicate objects, some far from every anchor,
-and one with a single candidate; ``spike`` one whose cheapest candidate is alone before a narrow component 0.
+It was recorded for this project like the other sets: it has only synthetic inputs and computed numbers. Boxes have
+inclusive corners, as in that code. ``edge`` has tiny, thin and duplicate objects, some far from every anchor, and one
+with a single candidate. ``spike`` has an object whose cheapest candidate is alone before a narrow component 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ load = lru_cache(maxsize=4)(GoldenCase)
 
 
 def predictions(case: GoldenCase) -> tuple[Tensor, Tensor]:
-    """That code's anchors and decoded boxes have inclusive corners: half a pixel inside the edges."""
+    """Anchors and decoded boxes of that code have inclusive corners, half a pixel inside the edges."""
     edges = decode(case["anchors"] - HALF_A_PIXEL, case["bbox_deltas"])
     return torch.from_numpy(case["cls_logits"]).float(), (edges + torch.from_numpy(HALF_A_PIXEL)).float()
 
@@ -39,7 +39,7 @@ def test_every_array(name: str) -> None:
     case = load(name)
     record = Recording("kkhoot_assign", "kkhoot", name, case.arrays)
     record.leave(*GoldenCase.inputs(case.arrays), "gt_flip_eps")
-    record.leave("loss_bbox", "loss_iou")  # of an IoU with inclusive corners, which PAALoss does not offer
+    record.leave("loss_bbox", "loss_iou")  # loss of an IoU with inclusive corners, which PAALoss does not have
     match = match_anchors(case.anchors, case.gt_boxes, case.gt_offsets, **CONFIG.matching_options())
     record.same("pre_gt_index", case.local_rows(match.matched.numpy()))
     record.same("cand_offsets", np.append(0, (match.matched >= 0).sum(1).cumsum(0)))
@@ -63,7 +63,8 @@ def test_every_array(name: str) -> None:
 
 
 def test_warts_are_in_the_recordings() -> None:
-    """Each of the preset's warts decides something here: without it the recorded labels are missed."""
+    """Each known defect ("wart") of the preset decides a label here: without it our labels differ from the recorded
+    ones."""
     for wart, mended in {
         "inclusive_corners": False,
         "low_quality": "all",

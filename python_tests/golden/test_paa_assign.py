@@ -1,5 +1,5 @@
-"""Golden set ``paa_assign``: mmdetection's PAAHead (and LADHead, whose assignment of the same predictions is the same),
-through ``AssignConfig.mmdet``, array by array from predictions to positives and losses."""
+"""Golden set ``paa_assign``: mmdetection's PAAHead, through ``AssignConfig.mmdet``, array by array from predictions to
+positives and losses. LADHead gives the same assignment from the same predictions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from python_tests.support.detection_cases import golden_predictions
 
 NAMES = golden_sets.cases("paa_assign")
 CASES = pytest.mark.parametrize("name", NAMES)
-BOX_COSTS = {"giou": 1.3, "iou": 1.0}  # the two losses of the recordings and their weights
+BOX_COSTS = {"giou": 1.3, "iou": 1.0}  # the two box losses of the recordings and their weights
 
 load = lru_cache(maxsize=4)(GoldenCase)
 
@@ -48,7 +48,7 @@ def outcome_of(case: GoldenCase, variant: str) -> Outcome:
 
 
 def split(case: GoldenCase, variant: str, config: AssignConfig) -> Assignment:
-    """From the recorded costs."""
+    """The assignment from the recorded costs."""
     costs, matched = case.spread(case[f"{variant}_pos_loss"]), torch.from_numpy(case.matched)
     return split_candidates(costs, matched, case.level_sizes, *case.ground_truth, config)
 
@@ -58,7 +58,7 @@ def predictions(case: GoldenCase) -> tuple[Tensor, Tensor]:
 
 
 def assign(case: GoldenCase, config: AssignConfig) -> Assignment:
-    """From the recorded predictions."""
+    """The assignment from the recorded predictions."""
     return paa_assign(*predictions(case), case.anchors, case.level_sizes, *case.ground_truth, config, valid=case.valid)
 
 
@@ -97,7 +97,7 @@ def compare_outcome(record: Recording, case: GoldenCase, variant: str) -> None:
 
 
 def compare_losses(record: Recording, case: GoldenCase, variant: str) -> None:
-    """The losses of the recorded final labels."""
+    """Compares the losses on the recorded final labels."""
     if raised(case, variant):
         return
     given = golden_predictions(case.arrays)
@@ -108,7 +108,7 @@ def compare_losses(record: Recording, case: GoldenCase, variant: str) -> None:
     record.near(f"{variant}_loss_iou", losses["loss_iou"], **near)
     uniform = PAALoss(box_weighting="uniform")(given, final, case.valid)
     loss_box, lad_loss_box = losses["loss_box"], uniform["loss_box"]
-    if variant == "iou":  # the reference trains with 1 - IoU then, which PAALoss does not offer
+    if variant == "iou":  # then the reference trains with 1 - IoU, which PAALoss does not have
         positive = final.matched >= 0
         iou = aligned_box_iou(given.boxes, final.boxes())[positive]
         loss = 1 - iou.clamp(min=1e-6)
@@ -123,7 +123,7 @@ def test_the_official_codes_assign_as_mmdetection(preset) -> None:
 
 
 def test_how_many_ill_conditioned_objects_differ() -> None:
-    """Over all files and both costs; every one of them for a reason."""
+    """Counted over all files and both costs. Every difference has a reason."""
     from_costs, from_predictions, objects, ill = Counter(), Counter(), 0, 0
     for case in map(load, NAMES):
         for variant in BOX_COSTS:
@@ -144,11 +144,12 @@ MENDED = {
     "prefix": {"prefix": True},
     "paper's box cost": {"box_cost": "iou", "box_weight": 1.0},
 }
-"""From the preset to the default, one wart after the other; crowds aside, of which the set has none."""
+"""Steps from the preset to the default: each removes one known defect ("wart"). Crowds are omitted, because the set has
+no crowds."""
 
 
 def test_what_the_default_changes() -> None:
-    """A user of mmdetection who takes the default gets other labels for these reasons, and no others."""
+    """A user who changes from mmdetection to the default gets different labels for these reasons only."""
     line = TABLE.setdefault(("paa_assign", "default instead of mmdet (giou)"), Line())
     for name in NAMES:
         case = load(name)
@@ -165,5 +166,5 @@ def test_what_the_default_changes() -> None:
         assert dataclasses.replace(config, ignore_iof=default.ignore_iof) == default
         assert assign(case, default).matched.equal(labels)
     if golden_sets.is_whole():
-        assert line.different["single candidate"] == 3  # as the README counts
+        assert line.different["single candidate"] == 3  # the numbers in the README
         assert all(line.different[wart] > 0 for wart in MENDED if wart != "no component-0 candidate")

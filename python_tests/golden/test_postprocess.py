@@ -1,4 +1,4 @@
-"""Golden set ``postprocess``: mmdetection's candidates, suppression and score voting, array by array."""
+"""Golden set ``postprocess``: mmdetection's candidates, NMS and score voting, array by array."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def image_sizes(arrays: dict[str, np.ndarray]) -> torch.Tensor:
 
 
 def in_original_pixels(boxes: torch.Tensor, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """The reference divides by the picture's scale first; IoU and weighted means do not mind when."""
+    """Divides by the scale of the picture. The reference does this first; IoU and weighted means do not depend on the
+    order."""
     return (boxes / torch.from_numpy(arrays["scale_factor_wh"]).float().repeat(2)).numpy()
 
 
@@ -53,11 +54,11 @@ def test_every_array(name: str) -> None:
 
 
 def compare_candidates(record: Recording, arrays: dict[str, np.ndarray], topk_order_is_open: bool) -> None:
-    """What may be an object, before any threshold."""
+    """Compares the candidates before any threshold."""
     boxes, scores = golden_postprocess(arrays).candidates(golden_predictions(arrays), image_sizes(arrays))
     record.same("pre_offsets", np.arange(len(boxes) + 1) * boxes.shape[1])
     found = np.concatenate([in_original_pixels(boxes, arrays), scores.numpy()], axis=2).reshape(-1, 4 + scores.shape[2])
-    if topk_order_is_open:  # in which order equals come: compare as sets of rows
+    if topk_order_is_open:  # the order of equal scores is not defined, so rows are compared as sets
         theirs = np.concatenate([arrays["pre_boxes"], golden_scores(arrays)], axis=1)
         ordered = np.empty_like(found)
         ordered[np.lexsort(theirs.round(3).T)] = found[np.lexsort(found.round(3).T)]
@@ -72,7 +73,7 @@ def golden_scores(arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def compare_operators(record: Recording, arrays: dict[str, np.ndarray]) -> None:
-    """Suppression of the recorded candidates."""
+    """Compares NMS of the recorded candidates."""
     options = golden_postprocess(arrays)
     flat, kept, above = [], [], []
     for begin, end in pairwise(arrays["pre_offsets"]):
@@ -92,7 +93,7 @@ def compare_operators(record: Recording, arrays: dict[str, np.ndarray]) -> None:
     record.leave("nms_agrees_exact")
     record.same("nms_flat_index", torch.cat(flat).numpy(), where=exact, reason=ROUNDED)
     boxes, scores, labels = (torch.cat(parts).numpy() for parts in zip(*kept))
-    if len(np.unique(scores)) > 1:  # where all scores are equal, their order decides, which is open there
+    if len(np.unique(scores)) > 1:  # if all scores are equal, their order decides, and the reference does not define it
         assert len(np.intersect1d(torch.cat(flat), arrays["nms_flat_index"])) >= 0.95 * len(np.unique(torch.cat(flat)))
     record.near("nms_boxes", boxes, where=exact[:, None])
     record.near("nms_scores", scores, rtol=5e-7)
@@ -100,7 +101,8 @@ def compare_operators(record: Recording, arrays: dict[str, np.ndarray]) -> None:
 
 
 def compare_detections(record: Recording, arrays: dict[str, np.ndarray]) -> None:
-    """From predictions to the end. The reference's voted boxes come class by class, best score first within a class."""
+    """Compares everything from predictions to detections. The voted boxes of the reference are sorted by class, then by
+    descending score."""
     predictions, sizes = golden_predictions(arrays), image_sizes(arrays)
     plain, voted = (golden_postprocess(arrays, voting=voting)(predictions, sizes) for voting in (False, True))
     assert all(torch.equal(a.scores, b.scores) and (a.scores.diff() <= 0).all() for a, b in zip(plain, voted))

@@ -1,1 +1,1 @@
-"""Does each operator obey its contract, equal its reference twin, and do what only it promises?"""
+"""Does each operator obey its contract, equal its reference, and keep the promises that are specific to it?"""

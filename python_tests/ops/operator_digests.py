@@ -1,8 +1,8 @@
-"""Every operator on fixed inputs, forward and backward; as a script, prints a digest of the bits of the results of
-those that are never fused, and saves the results of the others.
+"""Calls every operator on fixed inputs, forward and backward. As a script it prints a digest of the result bits of the
+operators without fused multiply-adds, and saves the results of the other operators.
 
-The inputs are what decides which loop runs: every dtype and option that is a constant in one, contiguous tensors, maps
-of channels and gaps, sizes around and between vectors and blocks, NaN and infinity.
+The inputs reach every loop: every dtype and every option that is a compile-time constant of a loop, contiguous tensors,
+channel maps and tensors with gaps, sizes around and between vectors and blocks, NaN and infinity.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Results = Iterator[Any]
 
 
 def with_odd_values(values: Tensor, every: int = 13) -> Tensor:
-    """Infinities, NaN, zeros, what saturates a sigmoid and what underflows in between."""
+    """Mixes in infinities, NaN, zeros, values that saturate a sigmoid, and values that underflow."""
     odd = torch.tensor([NAN, INF, -INF, 0.0, -0.0, 1e4, -1e4, 88.0, -104.0, 1e-30, 17.0, -17.0], dtype=values.dtype)
     values = values.clone()
     flat = values.view(-1)[::every]
@@ -46,7 +46,7 @@ def odd_boxes(count: int, every: int = 7) -> Tensor:
 
 
 def layouts(tensor: Tensor) -> Iterator[Tensor]:
-    """Of ``(B, A, C)``: as it is, as a map of channels, with gaps."""
+    """Layouts of ``(B, A, C)``: contiguous, as a channel map, with gaps."""
     yield tensor.contiguous()
     yield tensor.transpose(1, 2).contiguous().transpose(1, 2)
     yield strided(tensor)
@@ -140,7 +140,7 @@ CONFIGS = (
 
 
 def split() -> Results:
-    """From given costs: what follows them in an assignment."""
+    """The part of an assignment after the costs."""
     scene = make_scene([7, 0, 1, 13], size=200, seed=7)
     objects = scene.gt_boxes, scene.gt_labels, scene.gt_offsets
     matched = colad_ops.match_anchors(scene.anchors, scene.gt_boxes, scene.gt_offsets).matched
@@ -217,11 +217,12 @@ def after_the_network() -> Results:
 
 
 EXACT = (iou, matching, after_the_network)
-FUSED = (cost, mixtures, split, assignment, losses)  # with multiply-adds of one rounding where the CPU has them
+FUSED = (cost, mixtures, split, assignment, losses)  # use fused multiply-adds if the CPU has them
 
 
 def digest(results: Results) -> str:
-    """Of the bits, with one NaN for all of them: which operand's a sum of two has is the compiler's choice."""
+    """Digest of the bits. All NaNs are replaced by the same NaN, because the compiler chooses which operand's NaN a sum
+    returns."""
     found = hashlib.sha256()
     for tensor in tensors_of(list(results)):
         if tensor.is_floating_point():
@@ -231,7 +232,7 @@ def digest(results: Results) -> str:
 
 
 def main(fused_results: str) -> dict[str, Any]:
-    """Digests by group; which operators ran, and the vectors they ran with."""
+    """Prints the digests by group, the operators that ran, and the vector instructions that they used."""
     with RecordOperators() as record:
         of_groups = {group.__name__: digest(group()) for group in EXACT}
         torch.save({group.__name__: tensors_of(list(group())) for group in FUSED}, fused_results)

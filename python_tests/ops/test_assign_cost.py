@@ -25,7 +25,8 @@ def test_extreme_logits_are_finite():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
 def test_runs_of_every_length_in_maps(dtype):
-    # 0, 1 ... 40 candidates in a row, the last of them at the end of the memory; more in all than are taken at once.
+    # Runs of 0, 1 ... 40 candidates. The last run ends at the end of the memory. All runs together are more than one
+    # block of candidates.
     runs = [torch.tensor([-1] + [row % 3] * row) for row in range(41)]
     matched = torch.cat(runs).expand(2, -1).contiguous()
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Boxes in blocks of 64, skipped where nothing reaches them, against the twins that know no blocks."""
+"""Operators that skip blocks of 64 boxes which overlap nothing, against their references, which have no blocks."""
 
 import pytest
 import torch
@@ -9,11 +9,11 @@ from colad_ops.ops.match_anchors import match_anchors_reference
 from python_tests.support.edge_case_boxes import EDGE_CASES, INF, seeded_boxes, with_edge_cases
 from python_tests.support.scenes import random_boxes
 
-COUNTS = (0, 1, 15, 16, 17, 63, 64, 65, 200)  # around a vector and a block
+COUNTS = (0, 1, 15, 16, 17, 63, 64, 65, 200)  # sizes around a vector and a block
 
 
 def row_of_boxes(count, step=8.0, size=8.0):
-    """Neighbours that touch without overlapping."""
+    """A row of boxes; neighbours touch but do not overlap."""
     x = torch.arange(count) * step
     return torch.stack([x, torch.zeros(count), x + size, torch.full((count,), size)], dim=1)
 
@@ -71,7 +71,7 @@ def test_objects_that_touch_a_block_take_nothing_of_it():
 
 def test_a_tie_across_blocks_is_claimed_in_all_of_them():
     anchors = torch.tensor([(0.0, 0.0, 100.0, 100.0)]).repeat(200, 1)
-    anchors[70:130] += 1000  # the blocks between hold none, or a few
+    anchors[70:130] += 1000  # the blocks between have no candidates, or a few
     objects = torch.tensor([(40.0, 40.0, 44.0, 44.0), (0.0, 0.0, 50.0, 50.0)])
     for low_quality in ("all", "own"):
         assert_same_match(anchors, objects, torch.tensor([0, 2]), low_quality=low_quality, iou_threshold=0.9)

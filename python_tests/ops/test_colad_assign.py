@@ -64,8 +64,8 @@ def test_image_takes_each_images_network():
 
 
 def test_object_level_follows_the_official_rule():
-    """Level by level: the teacher (second) if its sigma / mu is at least the student's; a single sample by lower
-    mean."""
+    """On each level the teacher (the second network) wins if its sigma / mu is at least the student's. With a single
+    sample the lower mean wins."""
     scene, predictions = networks(2)
     result = assign(scene, [predictions], granularity="object_level")
     level = torch.repeat_interleave(torch.arange(3), torch.tensor(scene.level_sizes))

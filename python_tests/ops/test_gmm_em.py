@@ -32,7 +32,7 @@ def test_one_or_equal_values(values):
 
 
 def test_nothing_cancels_far_from_zero():
-    """The same values moved by 1e6: E[x^2] - E[x]^2 would lose every digit of variances around 1e-2."""
+    """The values are shifted by 1e6. E[x^2] - E[x]^2 would lose every digit of variances around 1e-2."""
     values, offsets = segments([40], dtype=torch.float64)
     near, far = gmm_em(values, offsets), gmm_em(values + 1e6, offsets)
     assert near.labels.equal(far.labels) and near.n_iter.equal(far.n_iter)

@@ -16,7 +16,8 @@ class TestAlignedBoxIou(AlignedBoxIouCases, GradientContract):
 
 
 def test_ciou_gradient_treats_alpha_as_a_constant():
-    """Differences of the whole would include alpha's: hold it and compare with the differences of diou - alpha * v."""
+    """Differences of CIoU would include the derivative of alpha. So alpha is fixed, and the gradient is compared with
+    differences of diou - alpha * v."""
     a, b = boxes(6, 5).double().requires_grad_(), boxes(6, 6).double()
     aligned_box_iou(a, b, "ciou").sum().backward()
     expected = a.detach().clone().requires_grad_()
@@ -27,7 +28,7 @@ def test_ciou_gradient_treats_alpha_as_a_constant():
 @pytest.mark.parametrize("mode", ["iou", "iof", "giou", "diou"])
 @pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6, 1e10])
 def test_gradients_scale_with_the_boxes(mode, scale):
-    """A square of an area leaves float32 long before the gradient does."""
+    """The square of an area overflows or underflows float32 long before the gradient does."""
     gradients = []
     for factor in (1.0, scale):
         boxes = torch.tensor([0.0, 0, 2, 2]) * factor

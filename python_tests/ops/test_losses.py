@@ -10,8 +10,8 @@ from python_tests.support.op_contract import GradientContract, RecordOperators
 
 
 class LossContract(GradientContract):
-    # A sum adds in the order of memory: that of a map may differ from that of rows in its last bits. The many elements
-    # of these cases would be slow to differentiate one by one, in double whatever their dtype.
+    # A sum adds in memory order, so the last bits for a map and for rows may differ. These cases have many elements;
+    # numerical derivatives one by one would be slow, since they are computed in double for every dtype.
     not_for = {
         "test_does_not_depend_on_strides": ("sum_of_maps",),
         "test_gradcheck_in_double": ("_of_maps", "_of_packs"),
@@ -40,7 +40,7 @@ def test_a_one_hot_teacher_makes_it_the_focal_loss_without_alpha():
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("teacher_is_logits", [True, False])
 def test_focal_kl_is_finite_where_it_is_hard(gamma, teacher_is_logits):
-    """Huge logits, certain teachers, and students that agree exactly."""
+    """Huge logits, certain teachers, and students that equal their teachers."""
     logits = torch.tensor([-1e4, -200.0, -30.0, -1.0, 0.0, 1e-6, 2.0, 88.0, 1e4])
     x = logits[:, None].expand(9, 9).clone().requires_grad_()
     teacher = logits if teacher_is_logits else logits.sigmoid()
@@ -71,7 +71,7 @@ def test_ignored_and_background_labels():
 
 @pytest.mark.parametrize("loss", ["sigmoid_focal_loss", "focal_kl_loss"])
 def test_a_map_seen_as_rows_is_not_copied(loss):
-    """(B, H, W, C) as a permuted NCHW map: read in place, and the same value."""
+    """(B, H, W, C) as a permuted NCHW map is read in place and gives the same value."""
     logits = torch.randn(2, 5, 4, 6).permute(0, 2, 3, 1)
     other = (
         torch.randint(-2, 6, (2, 4, 6)) if loss == "sigmoid_focal_loss" else torch.randn(2, 5, 4, 6).permute(0, 2, 3, 1)

@@ -25,7 +25,7 @@ def test_kept_boxes_do_not_overlap_and_dropped_ones_do():
 
 @pytest.mark.parametrize("threshold", [0.05, 0.1, 0.2, 0.3, 0.6])
 def test_an_iou_that_rounds_above_the_threshold_suppresses(threshold):
-    """The float IoU is compared with the threshold as given, as torchvision does on the CPU."""
+    """The float32 IoU is compared with the threshold in double, as torchvision does on the CPU."""
     boxes = torch.tensor([[0.0, 0, 100, 10], [0, 0, 100 * threshold, 10]])
     iou = torch.tensor(threshold, dtype=torch.float32).item()
     kept = batched_nms(boxes, torch.tensor([2.0, 1.0]), torch.zeros(2, dtype=torch.int64), threshold)

@@ -1,4 +1,5 @@
-"""The gradient that the losses make in the forward: the same as from backward, whatever is done with it; one tensor."""
+"""The gradient that the losses compute in the forward pass equals the gradient from backward, for every use of it, and
+takes one tensor."""
 
 from __future__ import annotations
 
@@ -19,18 +20,18 @@ CLASSES = 5
 
 
 def inputs(rows: int = 41, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits, a teacher's, labels."""
+    """Logits, logits of a teacher, labels."""
     generator = torch.Generator().manual_seed(0)
     x, teacher = (torch.randn(rows, CLASSES, generator=generator, dtype=torch.float64).to(dtype) for _ in range(2))
     return x.requires_grad_(), teacher, torch.randint(-2, CLASSES + 1, (rows,), generator=generator)
 
 
-def focal_kl(x: Tensor, teacher: Tensor, labels: Tensor, twin: bool = False, **options) -> Tensor:
-    return (focal_kl_loss_reference if twin else focal_kl_loss)(x, teacher, **options)
+def focal_kl(x: Tensor, teacher: Tensor, labels: Tensor, reference: bool = False, **options) -> Tensor:
+    return (focal_kl_loss_reference if reference else focal_kl_loss)(x, teacher, **options)
 
 
-def focal(x: Tensor, teacher: Tensor, labels: Tensor, twin: bool = False, **options) -> Tensor:
-    return (sigmoid_focal_loss_reference if twin else sigmoid_focal_loss)(x, labels, **options)
+def focal(x: Tensor, teacher: Tensor, labels: Tensor, reference: bool = False, **options) -> Tensor:
+    return (sigmoid_focal_loss_reference if reference else sigmoid_focal_loss)(x, labels, **options)
 
 
 LOSSES = pytest.mark.parametrize("loss", [focal_kl, focal])
@@ -56,7 +57,7 @@ def operators_of(function: Callable[[], object]) -> list[str]:
 @DTYPES
 @pytest.mark.parametrize("options", SUMS, ids=str)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_equals_the_backward_of_every_element_and_the_twin(loss, dtype, options, weighted):
+def test_equals_the_backward_of_every_element_and_the_reference(loss, dtype, options, weighted):
     x, teacher, labels = inputs(dtype=dtype)
     options = {**options, "weight": torch.arange(len(x)) % 4 / 2} if weighted else options
     total = loss(x, teacher, labels, **options)
@@ -69,9 +70,9 @@ def test_equals_the_backward_of_every_element_and_the_twin(loss, dtype, options,
     eps = torch.finfo(dtype).eps
     assert_same(x.grad, scale * y.grad, rtol=64 * eps, atol=eps)
     z = x.detach().clone().requires_grad_()
-    twin = loss(z, teacher, labels, twin=True, **options)
-    twin.backward()
-    assert_same((total, x.grad), (twin, z.grad), rtol=2e-5, atol=2e-5)
+    reference = loss(z, teacher, labels, reference=True, **options)
+    reference.backward()
+    assert_same((total, x.grad), (reference, z.grad), rtol=2e-5, atol=2e-5)
     assert_same(loss(x.detach(), teacher, labels, **options), total)
 
 
@@ -86,7 +87,7 @@ def test_a_gradient_of_the_loss_that_was_not_expected(loss, options, factor):
 
 
 @LOSSES
-def test_where_no_gradient_is_wanted_none_is_made(loss):
+def test_no_gradient_is_computed_without_need(loss):
     x, teacher, labels = inputs()
     plain = ["focal_kl_loss"] if loss is focal_kl else ["sigmoid_focal_loss"]
     assert operators_of(lambda: loss(x.detach(), teacher, labels)) == plain
@@ -98,7 +99,8 @@ def test_where_no_gradient_is_wanted_none_is_made(loss):
 
 @LOSSES
 def test_a_graph_may_be_walked_again_and_its_gradient_changed(loss):
-    """Who gets the gradient owns it: an optimizer may change it in place, and the next backward must not see that."""
+    """The receiver of the gradient owns it. An optimizer may change it in place, and this must not affect the next
+    backward."""
     x, teacher, labels = inputs()
     total = loss(x, teacher, labels, avg_factor=3.0)
     total.backward(retain_graph=True)
@@ -177,7 +179,7 @@ def test_weight_zero_silences_nan(loss):
 @LOSSES
 @pytest.mark.parametrize("maps", [False, True])
 def test_same_bits_at_any_number_of_threads(loss, maps):
-    """Enough elements for several threads."""
+    """There are enough elements for several threads."""
     x, teacher, labels = (t.detach() for t in inputs(rows=60_000))
     if maps:
         x, teacher = (t.t().contiguous().t() for t in (x, teacher))
@@ -216,7 +218,7 @@ def test_a_gradient_of_every_element_cannot_be_expected(loss):
 
 
 def peak_of_allocations(function: Callable[[], object]) -> int:
-    """Bytes more than before, at most, by the profiler's record of every allocation and release."""
+    """Largest increase of allocated bytes, from the profiler's record of every allocation and release."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         kept = function()
     events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
@@ -231,7 +233,7 @@ def peak_of_allocations(function: Callable[[], object]) -> int:
 @LOSSES
 @pytest.mark.parametrize("options", SUMS[:5], ids=str)
 def test_forward_and_backward_take_one_tensor(loss, options):
-    """Of the size of the logits: the gradient itself."""
+    """The one tensor of the size of the logits is the gradient itself."""
     x, teacher, labels = inputs(rows=20_000)
     loss(x, teacher, labels, **options).backward()
     x.grad = None

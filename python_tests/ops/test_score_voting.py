@@ -10,7 +10,7 @@ class TestScoreVoting(ScoreVotingCases, NoSyncContract):
 
 
 def test_a_box_without_area_stays_as_it_is():
-    """It overlaps nothing, not even itself: mmdetection makes it NaN."""
+    """A box without area overlaps nothing, not even itself. In mmdetection it becomes NaN."""
     box = torch.tensor([[10.0, 10.0, 10.0, 30.0]])
     result = score_voting(box, torch.ones(1), torch.zeros(1, dtype=torch.int64), box, torch.ones(1, 1))
     assert result.boxes.equal(box)

@@ -1,8 +1,8 @@
 """``focal_kl_loss`` and ``sigmoid_focal_loss``, batched and through autograd, against 150 digits of mpmath.
 
-Tolerance of an element of size e, and of its derivative: 8 roundings of max(1, |e|) in the type it is computed in,
-for half types half a rounding of their own on top. Where the target is certain nothing cancels, and small results too
-are right to 32 roundings, down to where the square of a probability is denormal.
+The tolerance of an element e and of its derivative is 8 roundings of max(1, |e|) in the compute dtype; half types add
+half a rounding of their own. Nothing cancels where the target is certain. There, small results are also correct to 32
+roundings, down to where the square of a probability is denormal.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def compute_type(dtype: torch.dtype) -> type:
 
 
 def gamma_of(dtype: torch.dtype, gamma: float) -> float:
-    """As rounded to the type it is computed in."""
+    """Gamma, rounded to the compute dtype."""
     return float(compute_type(dtype)(gamma))
 
 
 class Expected:
-    """Losses and derivatives of ``(..., C)`` logits; ``certain`` elements have a target of 0 or 1 to all digits."""
+    """Losses and derivatives of ``(..., C)`` logits. ``certain`` elements have a target of 0 or 1 in all digits."""
 
     def __init__(self, dtype: torch.dtype, loss: np.ndarray, derivative: np.ndarray, certain: np.ndarray) -> None:
         self.dtype, self.loss, self.derivative, self.certain = dtype, loss, derivative, certain
@@ -62,7 +62,7 @@ class Expected:
         return 0.51 * limits.eps * np.maximum(np.abs(wanted), limits.tiny)
 
     def check(self, loss: Callable[..., Tensor], logits: Tensor) -> None:
-        """Every reduction, without a weight, with one of rows and one of elements."""
+        """Checks every reduction without a weight, with a weight for rows, and with a weight for elements."""
         by_element = np.resize([0.25, 1, 0, 2.5, 1.75], self.loss.shape)
         for weight in (None, by_element[..., 0], by_element):
             factor = np.ones(1) if weight is None else (weight if weight is by_element else weight[..., None])
@@ -112,8 +112,8 @@ def assert_within(found: Tensor, wanted: np.ndarray, close: np.ndarray) -> None:
 
 @lru_cache
 def focal_kl_cases(dtype: torch.dtype, teacher_is_logits: bool) -> tuple[Tensor, Tensor, list[ExactFocalKl]]:
-    """``(2, T, S)``: every student with every teacher, and students about as certain as their teacher; the teachers
-    that are probabilities are 0, 1 and between."""
+    """``(2, T, S)``: every student with every teacher, and students that are about as certain as their teacher.
+    Teachers given as probabilities are 0, 1 and values between."""
     teachers = LOGITS if teacher_is_logits else PROBABILITIES
     rows = [[(x, t) for x in LOGITS] for t in teachers]
     for t in teachers:
@@ -160,7 +160,7 @@ def exact_focal_of(logit: float, target: bool, alpha: float, gamma: float) -> tu
 @EVERY_GAMMA
 @pytest.mark.parametrize("alpha", [0.25, -1.0])
 def test_sigmoid_focal_loss(dtype: torch.dtype, gamma: float, alpha: float) -> None:
-    """Every logit with every label of three classes: the classes, background as -1 and as 3, ignored."""
+    """Every logit with every label for three classes: the classes, background as -1 and as 3, and ignored."""
     classes, of_labels = 3, torch.tensor([0, 1, 2, 3, -1, -2])
     x = torch.tensor(LOGITS, dtype=torch.float64).to(dtype)
     logits = torch.stack([x, x.flip(0), x.roll(5)], dim=-1).expand(len(of_labels), -1, -1).contiguous()

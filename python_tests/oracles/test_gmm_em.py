@@ -1,14 +1,15 @@
 """``gmm_em`` against scikit-learn in float64 and against the same iteration in 80-bit arithmetic, on thousands of
 segments: lengths 2 to 2000, scales 1e-6 to 1e6, far from 0, tied, sorted or not.
 
-The 80-bit iteration decides what float64 can know. It carries along how much one rounding of the values moves the
-posteriors and the mean log-likelihood; from that follow the tolerance of each segment and what is excluded: labels of
-values whose posterior is 1/2 within the tolerance, and segments of which a change of the mean log-likelihood is at
-``tol`` within it. Both are counted, and bounded.
+The 80-bit iteration determines how exact float64 can be. It computes how much one rounding of the values changes the
+posteriors and the mean log-likelihood. This gives the tolerance of each segment, and two exclusions: labels of values
+whose posterior is 1/2 within the tolerance, and segments with a change of the mean log-likelihood that equals ``tol``
+within the tolerance. The tests count both exclusions and bound their number.
 
-At scale 1e6 the first posteriors (of precision 1) are 0 or 1 but for values in the middle, where (x - m)^2 keeps no
-digits after the point: there float64 knows them to 1e-4 only, scikit-learn's and ours. At scale 1e-6 the variances
-are reg_covar from the first step on and both posteriors nearly 1/2, yet exact enough for equal labels.
+At scale 1e6 the first posteriors (of precision 1) are 0 or 1, except for values in the middle. There (x - m)^2 has no
+digits after the point, so posteriors in float64 are exact only to 1e-4, in scikit-learn and in our operator. At scale
+1e-6 the variances equal reg_covar from the first step on. Both posteriors are then nearly 1/2, but exact enough for
+equal labels.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ FAMILIES = {
 
 
 def random_segments(count: int, largest_scale: float, dtype: torch.dtype) -> list[tuple[str, np.ndarray]]:
-    """Family and float64 values, which are exact in ``dtype``; half of them away from 0 by up to 1e4 times the
-    scale."""
+    """Family and float64 values, which are exact in ``dtype``. Half of the segments are shifted away from 0 by up to
+    1e4 times the scale."""
     rng, segments = np.random.default_rng(0), []
     names, far = list(FAMILIES), 4 if largest_scale > 1e4 else 1
     for i in range(count):
@@ -57,7 +58,7 @@ def random_segments(count: int, largest_scale: float, dtype: torch.dtype) -> lis
 
 @dataclass
 class Fit:
-    """One segment's."""
+    """The fit of one segment."""
 
     weights: np.ndarray
     means: np.ndarray
@@ -103,9 +104,9 @@ def fit_of_sklearn(values: np.ndarray, covariance: str) -> Fit:
 
 
 class Exact80(Fit):
-    """The iteration of scikit-learn's documentation in 80 bits, and what one float64 rounding of every value means to
-    it: ``noise`` of posteriors, means (in standard deviations) and log-likelihoods, and whether it may stop it
-    elsewhere."""
+    """The iteration of scikit-learn's documentation in 80 bits, and the effect of one float64 rounding of every value:
+    ``noise`` of posteriors, of means (in standard deviations) and of log-likelihoods, and whether it may change the
+    iteration at which the fit stops."""
 
     def __init__(self, values: np.ndarray, covariance: str) -> None:
         self.x = values.astype(np.longdouble)[:, None]
@@ -146,15 +147,15 @@ class Exact80(Fit):
 
     @property
     def tolerance(self) -> float:
-        """Sums of 2000 values and up to 100 iterations multiply single roundings."""
+        """Larger than a single rounding, because sums have up to 2000 values and there are up to 100 iterations."""
         return 1e-12 + 1000 * self.noise
 
     def undecided(self) -> np.ndarray:
-        """Values whose posterior is 1/2 within rounding: their label means nothing."""
+        """Values whose posterior is 1/2 within rounding. Their label is not determined."""
         return np.abs(self.posterior - 0.5) <= 1000 * self.noise
 
     def assert_equal(self, found: Fit, also: float = 0.0) -> None:
-        """``also`` adds to the relative tolerance of the variances, and with them of what follows from them."""
+        """``also`` is added to the relative tolerance of the variances and of the results that depend on them."""
         close = self.tolerance + also
         deviation = np.sqrt(float(self.variances.min()))
         assert (found.n_iter, found.converged) == (self.n_iter, self.converged)
@@ -186,9 +187,10 @@ def assert_one_component(found: Fit, value: float) -> None:
     ],
 )
 def test_random_segments(covariance: str, dtype: torch.dtype, count: int, largest_scale: float) -> None:
-    """Ours and scikit-learn's each equal the 80-bit iteration, so they equal each other.
+    """Our fit and scikit-learn's fit both equal the 80-bit iteration, so they equal each other.
 
-    scikit-learn's tied variance is a difference of second moments. Where that has lost its digits it is not asked.
+    scikit-learn computes the tied variance as a difference of second moments. Segments where this difference has lost
+    its digits are not compared with scikit-learn.
     """
     segments = random_segments(count, largest_scale, dtype)
     tally, tolerances = Counter(), []
@@ -217,7 +219,8 @@ def test_random_segments(covariance: str, dtype: torch.dtype, count: int, larges
     print(f"{covariance} {dtype} {count}: {dict(tally)}, tolerance {typical:.0e}, of 90 % at most {high:.0e}")
     assert tally["stop at tol"] <= 0.005 * count
     assert tally["undecided labels"] <= 0.03 * tally["labels"]
-    # With a shared variance nothing but the means, equal to all digits, tells the components of a narrow one apart.
+    # With a shared variance, only the means distinguish components. In a narrow segment the means are equal in all
+    # digits.
     assert tally["undecided narrow labels"] <= (0.95 if covariance == "tied" else 0.5) * tally["narrow labels"]
     assert tally["cancelled in scikit-learn"] <= 0.15 * count
     assert tally["equal"] >= count // len(FAMILIES) and typical < 1e-9 and high < 1e-4
@@ -226,7 +229,7 @@ def test_random_segments(covariance: str, dtype: torch.dtype, count: int, larges
 @pytest.mark.parametrize("covariance", ["full", "diag", "spherical", "tied"])
 @pytest.mark.parametrize("value", [0.0, 1e-6, -3.7, 1e6])
 def test_one_value(covariance: str, value: float) -> None:
-    """scikit-learn takes no single value; the 80-bit iteration does."""
+    """scikit-learn does not accept a single value; the 80-bit iteration does."""
     values = np.array([value])
     (found,) = fits_of_operator([values], covariance, torch.float64)
     assert_one_component(found, value)

@@ -1,9 +1,9 @@
 """``box_iou`` and ``aligned_box_iou``, batched and through autograd, against exact rational arithmetic (CIoU: 50 digits
 of mpmath) of the boxes as stored, in every dtype.
 
-Tolerances are in roundings of the type it is computed in, for half types with one half rounding of their own on top:
-values 16 times max(1, |value|); derivatives 64 times the largest derivative by any corner of the pair's boxes, or one
-over their shortest side where that is more: each is a difference of terms of such size.
+Tolerances are in roundings of the compute dtype; half types add half a rounding of their own. Values: 16 times
+max(1, |value|). Derivatives: 64 times the larger of two numbers, which are the largest derivative by any corner of the
+two boxes, and one over their shortest side. A derivative is a difference of terms of this size.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def batch(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def special(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """What special_boxes has; its far corners of 1e5 and 1e6 brought to what float16 holds."""
+    """The boxes of special_boxes, with the far corners of 1e5 and 1e6 reduced to the range of float16."""
     return tuple(stored(np.clip(boxes, -6e4, 6e4), dtype) for boxes in special_boxes(np.float64))
 
 
 def exact_values(first: Tensor, second: Tensor, mode: str) -> np.ndarray:
-    """Of boxes in the same place."""
+    """Exact values for boxes at the same index."""
     first, second = (boxes.reshape(-1, 4).double().numpy() for boxes in torch.broadcast_tensors(first, second))
     with mpmath.workdps(50):
         return np.array([float(exact(corners, mode)) for corners in rationals(first, second)])
@@ -91,7 +91,7 @@ def test_values_of_every_pair(dtype: torch.dtype, mode: str) -> None:
 @DTYPES
 @EVERY_MODE
 def test_values_of_special_boxes(dtype: torch.dtype, mode: str) -> None:
-    """Touching, nested, equal, lines, points, inverted, far away: in rows and as every pair."""
+    """Touching, nested, equal, lines, points, inverted, far away: row by row and as every pair."""
     first, second = special(dtype)
     wanted = exact_values(first, second, mode)
     assert_values(aligned_box_iou(first, second, mode), wanted, dtype)
@@ -101,8 +101,8 @@ def test_values_of_special_boxes(dtype: torch.dtype, mode: str) -> None:
 
 
 def exact_derivatives(corners: list[Fraction], mode: str) -> Iterator[float]:
-    """By each of the eight corners: central differences, whose error is of order 1e-18. CIoU's alpha is a constant, as
-    in its paper."""
+    """Derivatives by each of the eight corner coordinates. They are central differences, with an error of order 1e-18.
+    CIoU's alpha is a constant, as in its paper."""
     alpha = ciou_alpha(corners) if mode == "ciou" else None
     step = real(STEP) if mode == "ciou" else STEP
     for k in range(8):
@@ -142,7 +142,7 @@ def without_ties(first: Tensor, second: Tensor) -> Tensor:
 @DTYPES
 @EVERY_MODE
 def test_gradients_of_rows(dtype: torch.dtype, mode: str) -> None:
-    """Each row with an upstream gradient of its own; inverted and far away boxes among them."""
+    """Each row has its own upstream gradient. Some boxes are inverted or far away."""
     rng = np.random.default_rng(7)
     pairs = [overlapping_boxes(rng, 40, np.float64)]
     pairs += [(scattered_boxes(rng, 20, np.float64), scattered_boxes(rng, 20, np.float64))]
@@ -163,7 +163,7 @@ def test_gradients_of_rows(dtype: torch.dtype, mode: str) -> None:
 @DTYPES
 @EVERY_MODE
 def test_gradients_of_every_pair(dtype: torch.dtype, mode: str) -> None:
-    """A box's gradient is the sum over its partners, and over the images that share it by broadcasting."""
+    """The gradient of a box is the sum over its partners, and over the images that share the box by broadcasting."""
     first, second = (boxes.clone() for boxes in batch(dtype))
     pairs = torch.broadcast_tensors(first.unsqueeze(-2), second.unsqueeze(-3))
     rows = [boxes.reshape(-1, 4) for boxes in pairs]

@@ -1,10 +1,12 @@
-"""The presets against a plain NumPy and scikit-learn version of the codes they reproduce: the original PAA's
-(kkhoot/PAA), mmdetection's and the official LAD code's, one image, object and level at a time.
+"""The presets against plain NumPy and scikit-learn versions of the codes that they reproduce: the original PAA code
+(kkhoot/PAA), mmdetection and the official LAD code. One image, object and level is computed at a time.
 
-Matching and costs are computed in float64 from the scene; the mixture is scikit-learn's in float64 on the float32
-costs. Left out, counted and bounded is what rounding decides: images on which two IoUs that are compared differ by less
-than 1e-6 but are not equal, and objects whose fit has a posterior within 1e-9 of 1/2, two highest likelihoods of
-different costs within 1e-9, or stops at the tolerance.
+Matching and costs are computed in float64 from the scene. The mixture is scikit-learn's, in float64 on the float32
+costs. Cases that rounding decides are excluded; the tests count them and bound their number:
+
+- images where two compared IoUs differ by less than 1e-6 but are not equal;
+- objects whose fit has a posterior within 1e-9 of 1/2, or two highest likelihoods of different costs within 1e-9, or
+  stops at the tolerance.
 """
 
 from __future__ import annotations
@@ -27,17 +29,17 @@ CLASSES = 5
 
 @dataclass(frozen=True)
 class Code:
-    """Where the codes differ."""
+    """The choices in which the codes differ."""
 
     last_pixel: float
-    """Added to x2 and y2 for matching: 1 where they name the last pixel inside."""
+    """Added to x2 and y2 for matching: 1 if they are the last pixel inside the box."""
     best_anchor_goes_to_its_own_object: bool
-    """An object's best anchors: to the object that overlaps them most, or to that object itself."""
+    """True: the best anchors of an object are matched to the object that overlaps them most. False: to this object."""
     box_weight: float
     single_is_positive: bool
     all_positive_without_cheap: bool
-    """Of an object none of whose candidates is in the cheap component."""
-    dear_before_the_cut_are_positive: bool
+    """For an object without a candidate in the cheap component."""
+    expensive_before_the_cut_are_positive: bool
 
 
 KKHOOT = Code(1.0, True, 1.0, True, True, True)
@@ -67,7 +69,7 @@ def close_but_not_equal(a: np.ndarray, b: np.ndarray | float) -> np.ndarray:
 
 
 def match_image(anchors: np.ndarray, objects: np.ndarray, code: Code) -> tuple[np.ndarray, bool]:
-    """Object of each anchor, -1 for none; and whether rounding has a say."""
+    """Object of each anchor, -1 without an object; and whether rounding can change the result."""
     matched = np.full(len(anchors), -1)
     if len(objects) == 0:
         return matched, False
@@ -104,12 +106,12 @@ def cheapest_of_each_level(mine: np.ndarray, cost: np.ndarray, level_sizes: list
 
 
 def split(costs: np.ndarray, code: Code, tally: Counter) -> tuple[np.ndarray, bool]:
-    """Which candidates, cheapest first, are positive; and whether rounding has a say."""
+    """Whether each candidate, cheapest first, is positive; and whether rounding can change the result."""
     if len(costs) == 1:
         tally["single"] += 1
         return np.array([code.single_is_positive]), False
     column = costs[:, None]
-    # In one dimension "diag" of mmdetection is "full", but for the cancellation of its variances.
+    # In one dimension mmdetection's "diag" equals "full", except for the cancellation in its variances.
     mixture = fit_sklearn(costs, "full")
     posterior, likelihood = mixture.predict_proba(column)[:, 0], mixture.score_samples(column)
     unclear = (np.abs(posterior - 0.5) < 1e-9).any() or not stops_clearly(mixture)
@@ -121,8 +123,8 @@ def split(costs: np.ndarray, code: Code, tally: Counter) -> tuple[np.ndarray, bo
     others = cheap & (costs != costs[cut])
     unclear |= bool((likelihood[cut] - likelihood[others] < 1e-9).any())
     positive = np.arange(len(costs)) <= cut
-    tally["dear before the cut"] += int((positive & ~cheap).any())
-    return positive if code.dear_before_the_cut_are_positive else positive & cheap, bool(unclear)
+    tally["expensive before the cut"] += int((positive & ~cheap).any())
+    return positive if code.expensive_before_the_cut_are_positive else positive & cheap, bool(unclear)
 
 
 @dataclass
@@ -136,7 +138,8 @@ class Expected:
 
 
 def assign_image(scene: Scene, image: int, cost32: np.ndarray, code: Code, tally: Counter) -> Expected:
-    """``cost32 (A,)`` are ours in float32: asserted to be the float64 ones, then decided by, as every code does."""
+    """``cost32 (A,)`` are our float32 costs. They are compared with the float64 costs, and then used for all decisions,
+    as every code uses float32 costs."""
     start, end = scene.gt_offsets[image : image + 2].tolist()
     objects, classes = scene.gt_boxes[start:end].double().numpy(), scene.gt_labels[start:end].tolist()
     matched, unclear = match_image(scene.anchors.double().numpy(), objects, code)
@@ -162,7 +165,7 @@ def assign_image(scene: Scene, image: int, cost32: np.ndarray, code: Code, tally
 
 
 def tiny(scene: Scene) -> None:
-    """Sides of 1 to 3 pixels: below the threshold everywhere, with one best anchor or a few that contain them."""
+    """Sides of 1 to 3 pixels: all IoUs are below the threshold, and one or a few anchors that contain them are best."""
     side = torch.linspace(1, 3, len(scene.gt_boxes))[:, None]
     scene.gt_boxes[:, 2:] = scene.gt_boxes[:, :2] + side
 
@@ -183,26 +186,26 @@ def quarter_pixels(scene: Scene) -> None:
 
 
 def as_the_anchors(scene: Scene) -> None:
-    """Each object is an anchor, so that every neighbour is as near as the other."""
+    """Each object equals an anchor, so opposite neighbours have equal IoUs."""
     scene.gt_boxes[:] = scene.anchors[5 :: len(scene.anchors) // len(scene.gt_boxes)][: len(scene.gt_boxes)]
 
 
 def good_detector(scene: Scene) -> None:
-    """Boxes nearly as the nearest object's and sure of its class."""
+    """Boxes close to the nearest object, and confident logits for its class."""
     for image, nearest in nearest_objects(scene):
         scene.boxes[image] = 0.8 * scene.gt_boxes[nearest] + 0.2 * scene.boxes[image]
         scene.logits[image].scatter_add_(1, scene.gt_labels[nearest][:, None], torch.full((len(nearest), 1), 4.0))
 
 
 def undecided_detector(scene: Scene) -> None:
-    """Costs that differ by a thousandth: all candidates fall to either component."""
+    """Costs that differ by a thousandth, so all candidates are in the same component."""
     scene.logits *= 1e-3
     for image, nearest in nearest_objects(scene):
         scene.boxes[image] = scene.gt_boxes[nearest]
 
 
 def nearest_objects(scene: Scene) -> Iterator[tuple[int, torch.Tensor]]:
-    """Of images with objects, a row for each anchor."""
+    """For images with objects: the nearest object's row for each anchor."""
     for image in range(len(scene.boxes)):
         start, end = scene.gt_offsets[image : image + 2].tolist()
         if start < end:
@@ -270,5 +273,5 @@ def test_preset_is_the_code(preset: Callable[[], AssignConfig], code: Code) -> N
     print(dict(tally))
     assert tally["unclear images"] <= 0.02 * tally["images"]
     assert tally["unclear objects"] <= 0.05 * tally["objects"]
-    for wart in ("single", "no cheap component", "dear before the cut", "without candidates"):
+    for wart in ("single", "no cheap component", "expensive before the cut", "without candidates"):
         assert tally[wart] > 0, wart

@@ -1,1 +1,1 @@
-"""Do the laws that need no reference hold for any input? Hypothesis draws the inputs."""
+"""Do laws that need no reference hold for any input? Hypothesis draws the inputs."""

@@ -1,6 +1,6 @@
-"""Laws of the assignment: match_anchors, paa_assign, split_candidates, colad_assign on whatever batch hypothesis finds.
+"""Laws of the assignment: match_anchors, paa_assign, split_candidates, colad_assign on any batch that hypothesis draws.
 
-Equality is bit for bit but where a comment says why it cannot be.
+Results are equal bit for bit, except where a comment gives a reason.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from python_tests.support.strategies import (
 
 
 def overlaps(batch: Batch, image: int) -> Tensor:
-    """``(objects, A)`` IoUs of an image, -1 where there is none: NaN, or an anchor that does not take part."""
+    """``(objects, A)``: IoUs of an image; -1 if the IoU is NaN or the anchor is not valid."""
     rows = slice(int(batch.gt_offsets[image]), int(batch.gt_offsets[image + 1]))
     iou = box_iou(batch.gt_boxes[rows], batch.anchors).nan_to_num(nan=-1.0)
     return iou if batch.valid is None else torch.where(batch.valid[image], iou, -1)
 
 
 def tied_objects(batch: Batch) -> tuple[bool, bool]:
-    """Whether some anchor overlaps two objects alike, and whether it is the best of two: the order of rows decides."""
+    """Whether some anchor has the same IoU with two objects, and whether one is the best anchor of two objects. The
+    order of rows decides in both cases."""
     alike = claimed_twice = False
     for image in range(batch.images):
         iou = overlaps(batch, image)
@@ -46,7 +47,7 @@ def tied_objects(batch: Batch) -> tuple[bool, bool]:
 
 
 def has_tied_costs(matched: Tensor, cost: Tensor) -> bool:
-    """Whether two candidates of an object cost the same: the order of anchors decides."""
+    """Whether two candidates of an object have the same cost. Then the order of anchors decides."""
     candidate = (matched >= 0) & cost.isfinite()
     pairs = torch.stack([matched[candidate].double(), cost[candidate].double()], dim=1)
     return len(pairs.unique(dim=0)) < len(pairs)
@@ -68,7 +69,7 @@ def assert_co_rearranged(actual: CoAssignment, expected: CoAssignment, order: Or
 @laws()
 @given(st.data(), configs(claim_zero_overlap=False) | configs(claim_zero_overlap=True), co_options())
 def test_rearranging_images_rearranges_the_result(data, config, co_options):
-    """Ties are welcome here: the order within an image stays."""
+    """Ties are allowed here, because the order within an image stays the same."""
     batch = data.draw(batches(networks=2))
     order = data.draw(orders(batch, within_images=False))
     moved = batch.rearranged(order)
@@ -82,8 +83,8 @@ def test_rearranging_images_rearranges_the_result(data, config, co_options):
 @laws()
 @given(st.data(), configs(), co_options(), st.sampled_from([2, 3]))
 def test_rearranging_objects_levels_and_anchors_rearranges_the_result(data, config, co_options, networks):
-    """Ties go to the lower row and anchor, so the batches here have none. An anchor that is the best of two objects
-    goes to the later one with low_quality="all": such a batch is matched with "own"."""
+    """Ties go to the lower row and anchor, so these batches have no ties. With low_quality="all", an anchor that is the
+    best anchor of two objects goes to the later one, so such a batch is matched with "own"."""
     batch = data.draw(batches(exact=False, networks=networks))
     alike, claimed_twice = tied_objects(batch)
     assume(not alike)
@@ -104,8 +105,8 @@ def test_rearranging_objects_levels_and_anchors_rearranges_the_result(data, conf
 
 
 def decided_rows(batch: Batch, indicator: Tensor, granularity: str) -> Tensor:
-    """``(G,)`` objects whose teacher does not hang on the order of equal networks, from the indicators of one network:
-    with one sample (or none) all networks have none, or 0."""
+    """``(G,)``: objects whose teacher does not depend on the order of equal networks, from the indicators of one
+    network. With one sample or none, the indicator of every network is undefined or 0."""
     own = indicator > 0
     if granularity == "iteration":
         return own.any().expand(len(own))
@@ -117,7 +118,7 @@ def decided_rows(batch: Batch, indicator: Tensor, granularity: str) -> Tensor:
 @laws()
 @given(batches(exact=False, odd=False, networks=3), configs(), co_options(), st.permutations(range(3)))
 def test_rearranging_networks_rearranges_the_teachers(batch, config, co_options, networks):
-    """Of equal networks one stands first, so the batches here have different ones."""
+    """Of equal networks the order decides, so the networks in these batches are different."""
     single = batch.assign(config)
     assume(not has_tied_costs(batch.match(**config.matching_options()).matched, single.cost))
     result = batch.co_assign(config, **co_options)
@@ -142,11 +143,11 @@ def test_rearranging_networks_rearranges_the_teachers(batch, config, co_options,
     st.integers(-10, 10),
 )
 def test_exact_translation_and_scaling_change_nothing(batch, config, co_options, shift, exponent):
-    """Nothing rounds, so not even the cost changes, whatever the box cost."""
+    """No operation rounds, so even the cost does not change, for every box cost."""
     shift = torch.tensor([*shift, *shift], dtype=torch.float32)
     moved = batch.map_boxes(lambda boxes: (boxes + shift) * 2.0**exponent)
     assert_same(moved.match(**config.matching_options()), batch.match(**config.matching_options()))
-    assert_same(moved.assign(config)[:-2], batch.assign(config)[:-2])  # the last two repeat the objects given
+    assert_same(moved.assign(config)[:-2], batch.assign(config)[:-2])  # the last two fields are the given objects
     result, moved_result = batch.co_assign(config, **co_options), moved.co_assign(config, **co_options)
     assert_same(moved_result.assignment[:-2], result.assignment[:-2])
     assert_same(moved_result[1:], result[1:])
@@ -155,15 +156,15 @@ def test_exact_translation_and_scaling_change_nothing(batch, config, co_options,
 @laws()
 @given(st.data(), configs(box_cost="iou"), st.floats(-100, 100, width=32), st.floats(0.375, 2.5, width=32))
 def test_translation_and_scaling_change_no_label_away_from_boundaries(data, config, shift, scale):
-    """Coordinates up to 290 round by at most 1.5e-5 at each of two steps, sides are at least 4: an IoU moves by less
-    than 1e-4, and every decision here has more room than that."""
+    """Coordinates up to 290 round by at most 1.5e-5 in each of two steps, and sides are at least 4. So an IoU changes
+    by less than 1e-4, and every decision here has a larger margin."""
     margin = 1e-4
     batch = data.draw(batches(exact=False, odd=False))
     for image in range(batch.images):
         iou = overlaps(batch, image)
         assume(not ((iou - config.iou_threshold).abs() < margin).any())
         if iou.numel() > 0:
-            for dim in (0, 1):  # of an anchor's objects, of an object's anchors
+            for dim in (0, 1):  # margins among the objects of an anchor, and among the anchors of an object
                 best = iou.topk(min(2, iou.shape[dim]), dim=dim).values
                 runner_up = best.select(dim, -1) if iou.shape[dim] > 1 else -torch.ones(())
                 assume(not ((best.select(dim, 0) - runner_up < 2 * margin) & (best.select(dim, 0) > 0)).any())
@@ -174,8 +175,8 @@ def test_translation_and_scaling_change_no_label_away_from_boundaries(data, conf
 
     result, moved_result = batch.assign(config), moved.assign(config)
     assert_same(moved_result.cost, result.cost, atol=config.box_weight * margin)
-    # Fits and cuts have boundaries of their own: an object whose positives change when its costs move by the margin
-    # stands on one.
+    # Fits and cuts have boundaries too. An object is on such a boundary if its positives change when its costs change
+    # by the margin.
     generator = torch.Generator().manual_seed(0)
     steady = torch.ones_like(result.num_pos, dtype=torch.bool)
     for _ in range(4):
@@ -212,7 +213,7 @@ def test_an_image_twice_is_assigned_twice(data, config, co_options):
 @laws()
 @given(batches(networks=2), configs(), co_options().filter(lambda o: o["granularity"] != "iteration"))
 def test_a_batch_is_assigned_image_by_image(batch, config, co_options):
-    """But for granularity "iteration", whose teacher is the whole batch's."""
+    """Granularity "iteration" is excluded, because it chooses one teacher for the whole batch."""
     match = batch.match(**config.matching_options())
     whole, co_whole = batch.assign(config), batch.co_assign(config, **co_options)
     for image in range(batch.images):
@@ -233,7 +234,7 @@ def test_a_batch_is_assigned_image_by_image(batch, config, co_options):
 @laws()
 @given(st.data(), configs(), co_options())
 def test_a_far_away_object_changes_nothing_for_the_others(data, config, co_options):
-    """It overlaps nothing, in any image, at any row; one of NaN is as far away."""
+    """The object overlaps no anchor. It is inserted in any image, at any row. A NaN object counts as far away too."""
     batch = data.draw(batches(networks=2, min_images=1))
     image = data.draw(st.integers(0, batch.images - 1))
     row = data.draw(st.integers(int(batch.gt_offsets[image]), int(batch.gt_offsets[image + 1])))

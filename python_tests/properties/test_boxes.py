@@ -1,6 +1,6 @@
 """Laws of IoU, matching and cost.
 
-Equality is bit for bit but where a comment says why it cannot be.
+Results are equal bit for bit, except where a comment gives a reason.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COUNTS = st.integers(0, 12)
 def test_iou_is_symmetric_and_in_range(generator, n, m, exact, mode):
     a, b = (boxes_of(generator, count, exact=exact, odd=True) for count in (n, m))
     iou, values = box_iou(a, b), box_iou(a, b, mode)
-    if mode != "iof":  # the distance of the centres rounds differently with the boxes exchanged
+    if mode != "iof":  # the distance of the centres rounds differently when the boxes are exchanged
         assert_same(box_iou(b, a, mode), values.T, atol=1e-6 if mode in ("diou", "ciou") else 0.0)
     assert_same(values.isnan(), (a.isnan().any(1)[:, None] | b.isnan().any(1)))
     values, iou = values.nan_to_num(nan=0.0), iou.nan_to_num(nan=0.0)
@@ -63,12 +63,12 @@ def test_iou_of_moved_and_rearranged_boxes(data, generator, n, m, mode, shift, s
 @laws()
 @given(generators(), COUNTS, COUNTS, IOU_MODES)
 def test_iou_gradients_see_no_translation_and_no_scaling(generator, n, m, mode):
-    """Euler's theorem: the value does not change along these directions. Rounding in float64 is all that is left."""
+    """Euler's theorem: the value does not change along these directions, so the derivative is 0 up to rounding."""
     a, b = (boxes_of(generator, count, exact=False, odd=False).double() for count in (n, m))
     _, (grad_a, grad_b) = moved_grad(lambda a, b: box_iou(a, b, mode), a, b)
     total = (grad_a.sum(0) + grad_b.sum(0)).view(2, 2).sum(0)
     assert_same(total, torch.zeros(2, dtype=torch.float64), atol=1e-10)
-    if mode != "ciou":  # whose alpha is held constant; it does not change along these directions either
+    if mode != "ciou":  # its alpha is held constant, and it does not change along these directions either
         assert abs((grad_a * a).sum() + (grad_b * b).sum()) < 1e-9
 
 
@@ -89,7 +89,8 @@ def test_iou_of_half_types_is_rounded_once(generator, n, mode, dtype):
 @laws(150)
 @given(batches(), st.sampled_from([0.0, 0.1, 0.3]), st.floats(0, 0.5))
 def test_matching_by_threshold_and_low_quality(batch, threshold, step):
-    """A higher threshold adds no candidate; low-quality claims only add; "all" and "own" match the same anchors."""
+    """A higher threshold adds no candidate. Low-quality matches only add candidates. "all" and "own" match the same
+    anchors."""
     lower, higher = (batch.match(iou_threshold=t, low_quality="none").matched for t in (threshold, threshold + step))
     assert_same(lower[higher >= 0], higher[higher >= 0])
     every, own = (batch.match(iou_threshold=threshold, low_quality=name).matched for name in ("all", "own"))
@@ -105,8 +106,8 @@ def test_matching_by_threshold_and_low_quality(batch, threshold, step):
 @laws(150)
 @given(batches(), configs(claim_zero_overlap=False) | configs(claim_zero_overlap=True))
 def test_matching_without_the_anchors_that_take_no_part(batch, config):
-    """They are background with IoU 0, and the others are matched as if they were not there; crowds touch only what is
-    unmatched."""
+    """Anchors that are not valid are background with IoU 0, and do not change the match of the others. Crowds change
+    only unmatched anchors."""
     options = config.matching_options()
     match = batch.match(**options)
     for image in range(batch.images):
@@ -141,7 +142,7 @@ def test_cost_reads_matched_anchors_only(batch, config, probs):
     assert_same(assign_cost(*spoilt, *objects, matched, **options), cost)
     levels = [[v.mT.contiguous().mT for v in x.split(batch.level_sizes, dim=1)] for x in (logits, boxes)]
     assert_same(assign_cost(*levels, *objects, matched, **options), cost)
-    # Classes under other numbers: the focal losses are added in another order.
+    # With the classes renumbered, the focal losses are added in another order.
     new_label = torch.tensor([2, 0, 1])
     moved = logits[..., new_label.argsort()]
     relabelled = assign_cost(moved, boxes, batch.gt_boxes, new_label[batch.gt_labels], matched, **options)

@@ -1,6 +1,6 @@
-"""Laws of colad_assign: who assigns.
+"""Laws of colad_assign: the network that assigns.
 
-Equality is bit for bit but where a comment says why it cannot be.
+Results are equal bit for bit, except where a comment gives a reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from python_tests.support.strategies import (
 @laws()
 @given(batches(networks=3), configs(), co_options())
 def test_each_object_is_assigned_by_its_teacher(batch, config, co_options):
-    """The network of highest indicator; with one level, so that no object mixes networks."""
+    """The teacher is the network of highest indicator. There is one level, so that no object mixes networks."""
     batch = dataclasses.replace(batch, level_sizes=[len(batch.anchors)])
     result = batch.co_assign(config, **co_options)
     singles = [batch.assign(config, k) for k in range(3)]
@@ -46,7 +46,7 @@ def test_each_object_is_assigned_by_its_teacher(batch, config, co_options):
             compared = own[:, batch.image_of_row == batch.image_of_row[row]].nanmean(1)
         elif granularity == "object" or defined[row].all():
             compared = own[:, row]
-        elif defined[row].any():  # of a level with several samples for some networks, the order decides
+        elif defined[row].any():  # several samples for some networks only: their order decides
             continue
         else:  # one sample on the level: the lowest cost
             compared = -torch.stack([single.mean[row] for single in singles])
@@ -57,8 +57,8 @@ def test_each_object_is_assigned_by_its_teacher(batch, config, co_options):
 @laws()
 @given(batches(), configs(), co_options(), st.sampled_from([2, 3, 4]))
 def test_equal_networks_assign_as_one(batch, config, co_options, count):
-    """The first of them is the teacher; with granularity "object_level" the last is where a level has several
-    samples."""
+    """The first network is the teacher. With granularity "object_level", the last network is the teacher on a level
+    with several samples."""
     result = batch.with_networks([0] * count).co_assign(config, **co_options)
     assert_same(result.assignment, batch.assign(config))
     assert_same(result.indicators, result.indicators[:1].expand(count))
@@ -69,7 +69,7 @@ def test_equal_networks_assign_as_one(batch, config, co_options, count):
 @laws(50)
 @given(st.lists(st.integers(0, 30), max_size=5), st.integers(0, 1000), st.integers(2, 5), co_options())
 def test_equal_networks_tie_in_images_of_many_objects(objects, seed, count, co_options):
-    """Their means are equal bit for bit however many numbers are added up."""
+    """The means of equal networks are equal bit for bit, for any number of summands."""
     scene = make_scene(objects, seed=seed)
     objects = (scene.gt_boxes, scene.gt_labels, scene.gt_offsets)
     predictions = [(scene.logits, scene.boxes)] * count

@@ -1,6 +1,6 @@
 """Laws of gmm_em.
 
-Equality is bit for bit but where a comment says why it cannot be.
+Results are equal bit for bit, except where a comment gives a reason.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def test_mixture_parameters_are_in_range(segments, options):
             continue
         assert abs(fit.weights[g].sum() - 1) < 1e-12 and (fit.weights[g] >= 0).all()
         assert (fit.variances[g] >= options["reg_covar"]).all()
-        # A component that has lost its values goes to 0, as its sum of values over 10 eps does in scikit-learn too.
+        # The mean of a component without values goes to 0: it is the sum of its values divided by a mass of 10 eps, as
+        # in scikit-learn.
         lowest, highest = values[here].min().clamp(max=0), values[here].max() * (1 + 1e-12)
         assert ((fit.means[g] >= lowest) & (fit.means[g] <= highest)).all()
         r = fit.responsibility[here]
@@ -67,7 +68,7 @@ def test_mixture_parameters_are_in_range(segments, options):
 @laws()
 @given(st.data(), segments(), MIXTURES)
 def test_segments_are_fitted_alone(data, segments, options):
-    """In any order, padded, one by one."""
+    """Fits are the same for segments in any order, padded, or one by one."""
     values, offsets = segments
     fit = gmm_em(values, offsets, **options)
     count = len(offsets) - 1
@@ -92,7 +93,7 @@ def test_segments_are_fitted_alone(data, segments, options):
 @laws(150)
 @given(segments(), MIXTURES)
 def test_negated_values_swap_the_components(segments, options):
-    """Bit for bit: both components are computed alike. Only exact ties keep their label, 0."""
+    """They swap bit for bit, because both components are computed in the same way. Only exact ties keep label 0."""
     values, offsets = segments
     fit, mirrored = gmm_em(values, offsets, **options), gmm_em(-values, offsets, **options)
     assert_same(mirrored.weights, fit.weights.flip(1))
@@ -107,8 +108,8 @@ def test_negated_values_swap_the_components(segments, options):
 @laws()
 @given(generators(), st.integers(2, 40), st.integers(-1024, 1024), st.sampled_from(["full", "tied"]))
 def test_mixtures_of_shuffled_and_shifted_values(generator, count, shift, covariance):
-    """Sums round differently, so a fixed number of iterations (a stopping rule has a boundary), values in two clusters
-    (so that nothing is ill conditioned) and labels away from the boundary."""
+    """Sums round differently here. So the number of iterations is fixed (a stopping rule has a boundary), values lie in
+    two clusters (so the fit is well conditioned), and only labels away from the boundary are compared."""
     values = torch.rand(count, generator=generator, dtype=torch.float64)
     values[1::2] += 3
     offsets = torch.tensor([0, count])

@@ -1,6 +1,6 @@
 """Laws of the element-wise losses.
 
-Equality is bit for bit but where a comment says why it cannot be.
+Results are equal bit for bit, except where a comment gives a reason.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ GAMMAS = st.sampled_from([0.0, 0.3, 0.5, 1.0, 2.0, 2.5])
 @laws(150)
 @given(logits_and_labels(), GAMMAS, st.sampled_from([0.0, 1e-6]), st.sampled_from([torch.float32, torch.float64]))
 def test_focal_kl_is_a_divergence(inputs, gamma, smooth, dtype):
-    """Never negative, 0 and flat where student and teacher agree, the same for the complements, and its gradient
-    points from the teacher to the student."""
+    """The loss is never negative. It is 0 and flat where student and teacher agree. It is the same for complementary
+    probabilities. Its gradient points from the teacher to the student."""
     student, teacher = (x.to(dtype) for x in inputs[:2])
     options = {"gamma": gamma, "smooth": smooth, "reduction": "none"}
     loss, (grad,) = moved_grad(lambda x: focal_kl_loss(x, teacher, **options), student)
@@ -63,8 +63,8 @@ def test_focal_kl_is_a_divergence(inputs, gamma, smooth, dtype):
 @laws()
 @given(logits_and_labels(), GAMMAS, st.sampled_from([-1.0, 0.25]))
 def test_focal_loss_laws(inputs, gamma, alpha):
-    """Both numbers of background are one, -2 counts for nothing, classes may change places; with a one-hot teacher the
-    focal-KL loss is the focal loss without alpha."""
+    """Both background labels give the same loss, label -2 gives 0, and classes may be permuted. With a one-hot teacher
+    the focal-KL loss is the focal loss without alpha."""
     student, _, labels = inputs
     options = {"gamma": gamma, "alpha": alpha, "reduction": "none"}
     loss, (grad,) = moved_grad(lambda x: sigmoid_focal_loss(x, labels, **options), student)
@@ -92,7 +92,7 @@ def loss_inputs(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
 @laws()
 @given(generators(), loss_inputs(), LOSSES, st.booleans(), st.floats(0, 100))
 def test_weights_and_reductions(generator, inputs, loss, by_row, avg_factor):
-    """Weights multiply, a weight of 0 leaves out even NaN, elements may change places; sums round as float32."""
+    """Weights multiply, a weight of 0 excludes even NaN, and elements may be permuted. Sums round as float32."""
     student, probs, labels = inputs
     weight = torch.rand(len(student), *[] if by_row else [4], generator=generator)
     weight = torch.where(weight < 0.3, 0, weight)
@@ -116,7 +116,7 @@ def test_weights_and_reductions(generator, inputs, loss, by_row, avg_factor):
 @laws()
 @given(loss_inputs(), LOSSES, HALF_TYPES)
 def test_losses_of_half_types_are_rounded_once(inputs, loss, dtype):
-    """A sum is float32 and not rounded at all."""
+    """A sum is float32, so it is not rounded to the half type."""
     student, probs, labels = inputs[0].to(dtype), inputs[1].to(dtype), inputs[2]
     for reduction, rounded in (("none", dtype), ("sum", torch.float32)):
         half, full = (

@@ -1,6 +1,6 @@
 """Laws of suppression and score voting.
 
-Equality is bit for bit but where a comment says why it cannot be.
+Results are equal bit for bit, except where a comment gives a reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COUNTS = st.integers(0, 12)
 
 @st.composite
 def detections(draw: st.DrawFn, *, ties: bool = True, exact: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes, scores (some alike, where wanted), labels of 3 classes."""
+    """Boxes, scores (with ties on request), labels of 3 classes."""
     generator = draw(generators())
     count = draw(st.integers(0, 30))
     scores = torch.randperm(count, generator=generator) / 32
@@ -40,8 +40,8 @@ THRESHOLDS = st.sampled_from([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0])
 @laws(150)
 @given(detections(), THRESHOLDS)
 def test_nms_keeps_what_nothing_better_suppresses(detections, threshold):
-    """Together these laws leave one result: kept boxes do not suppress each other, and a dropped one has a better box
-    that is kept and does."""
+    """Together these laws allow only one result: kept boxes do not suppress each other, and every dropped box is
+    suppressed by a kept box before it."""
     boxes, scores, labels = detections
     keep = batched_nms(*detections, threshold)
     by_score = torch.argsort(scores, descending=True, stable=True)
@@ -58,7 +58,7 @@ def test_nms_keeps_what_nothing_better_suppresses(detections, threshold):
 @laws()
 @given(st.data(), detections(ties=False), THRESHOLDS, SHIFTS, SCALES)
 def test_nms_of_moved_and_rearranged_boxes(data, detections, threshold, shift, scale):
-    """Ties go to the lower row, so the scores differ here. Images do not see each other."""
+    """Ties go to the lower row, so all scores differ here. Boxes of one image do not affect another image."""
     boxes, scores, labels = detections
     keep = batched_nms(*detections, threshold)
     assert_same(batched_nms((boxes + shift) * scale, scores, labels, threshold), keep)
@@ -88,20 +88,20 @@ def test_nms_of_half_types(detections, threshold, dtype):
 @given(st.data(), detections(), generators(), SHIFTS, SCALES)
 def test_voted_boxes(data, detections, generator, shift, scale):
     boxes, scores, labels = detections
-    boxes = boxes.nan_to_num(nan=1.0)  # as they are: what NMS keeps has finite boxes
+    boxes = boxes.nan_to_num(nan=1.0)  # in practice, boxes after NMS are finite
     voters = boxes_of(generator, data.draw(COUNTS), exact=True, odd=True)
     all_scores = torch.rand(len(voters), 3, generator=generator)
     votes = score_voting(boxes, scores, labels, voters, all_scores)
     by_score = torch.argsort(scores, descending=True, stable=True)
     assert_same(votes[1:], (scores[by_score], labels[by_score]))
-    # A mean lies within what it is a mean of, but for rounding; without voters a box stays.
+    # Up to rounding, a mean lies between its smallest and largest value. A box without voters stays as it is.
     old = boxes[by_score]
     votes_for = (box_iou(old, voters) > 0.01) & (all_scores.T[labels[by_score]] > 0.05)  # (K, N)
     alone = ~votes_for.any(1)
     assert_same(votes.boxes[alone], old[alone])
     for box, mine in zip(votes.boxes[~alone], votes_for[~alone]):
         assert ((box >= voters[mine].amin(0) - 1e-3) & (box <= voters[mine].amax(0) + 1e-3)).all()
-    # Power-of-two scaling rounds nothing; a translation and another order of the voters round the sums anew.
+    # Scaling by a power of two is exact. A translation and another order of the voters change the rounding of sums.
     assert_same(score_voting(boxes * scale, scores, labels, voters * scale, all_scores).boxes, votes.boxes * scale)
     moved = score_voting(boxes + shift, scores, labels, voters + shift, all_scores)
     assert_same(moved.boxes - shift, votes.boxes, atol=0.02)
@@ -110,7 +110,7 @@ def test_voted_boxes(data, detections, generator, shift, scale):
         score_voting(boxes, scores, labels, voters[order], all_scores[order]).boxes, votes.boxes, rtol=1e-5, atol=1e-3
     )
     rows = torch.randperm(len(boxes), generator=generator)
-    rows = rows[scores[rows].argsort(descending=True, stable=True)]  # equal scores keep the order they are given in
+    rows = rows[scores[rows].argsort(descending=True, stable=True)]  # equal scores keep their input order
     moved = score_voting(boxes[rows], scores[rows], labels[rows], voters, all_scores)
     assert_same(moved.boxes, votes.boxes[by_score.argsort()[rows]])
 

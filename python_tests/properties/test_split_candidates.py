@@ -1,6 +1,6 @@
 """Laws of split_candidates.
 
-Equality is bit for bit but where a comment says why it cannot be.
+Results are equal bit for bit, except where a comment gives a reason.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from python_tests.support.strategies import (
 
 @st.composite
 def candidates(draw: st.DrawFn) -> tuple:
-    """Arguments of split_candidates before the config: any matches; costs that tie, that are all the same, that hardly
-    differ, that are huge, most of them in a tight cluster (so that the cheapest may belong to component 1); some NaN or
-    infinite, which are no candidates."""
+    """Arguments of split_candidates before the config: any matches, and several kinds of costs: ties, all equal, nearly
+    equal, huge, and most in a tight cluster (so the cheapest candidate may be in component 1). Some costs are NaN or
+    infinite; these anchors are not candidates."""
     batch = draw(batches(min_images=1))
     generator = draw(generators())
     begins, objects = batch.gt_offsets[:-1, None], batch.gt_offsets.diff()[:, None]
@@ -93,7 +93,7 @@ def test_splits_agree_where_they_should(candidates, config):
     assert_same(band.matched.clamp(min=-1), peak.matched.clamp(min=-1))
     learnt_or_ignored = (band.matched >= 0) | (band.matched == -2)
     assert learnt_or_ignored[posterior.matched >= 0].all()
-    assert_same(band[2:], peak[2:])  # the fit knows of no split
+    assert_same(band[2:], peak[2:])  # the fit does not depend on the split
     assert_same(posterior[3:], peak[3:])
     if config.prefix:  # the cheapest of each level are positive
         cost, matched, level_sizes, *_ = candidates
@@ -113,6 +113,6 @@ def test_the_mixture_is_that_of_the_cheapest_of_each_level(candidates, config):
         of_row = torch.where((matched == row) & cost.isfinite(), cost, torch.inf)
         cheapest = [level.sort().values[:, : config.topk].flatten() for level in of_row.split(level_sizes, dim=1)]
         values = torch.cat(cheapest).sort().values
-        values = values[values.isfinite()]  # the other images' rows too are infinite
+        values = values[values.isfinite()]  # entries of other images are infinite too
         fit = gmm_em(values, torch.tensor([0, len(values)]), **config.mixture_options())
         assert_same((result.weights[row], result.means[row], result.variances[row]), [x[0] for x in fit[:3]])

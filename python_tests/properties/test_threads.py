@@ -1,6 +1,6 @@
-"""Every operator gives the same bits at any number of threads.
+"""Every operator gives the same bits with any number of threads.
 
-Equality is bit for bit but where a comment says why it cannot be.
+Results are equal bit for bit, except where a comment gives a reason.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from python_tests.support.strategies import (
 @laws(10)
 @given(st.lists(st.integers(4, 8), min_size=2, max_size=3), st.integers(0, 1000), configs(), co_options())
 def test_repeats_bit_for_bit_at_any_number_of_threads(objects, seed, config, co_options):
-    """Scenes that are large enough for a second thread in every operator: images side by side, 21504 anchors each."""
+    """The scenes are large enough for a second thread in every operator: several images with 21504 anchors each."""
     scenes = [make_scene(objects, size=512, strides=(4, 8, 16), seed=seed + k) for k in range(2)]
     batch = Batch(
         scenes[0].anchors,
@@ -57,7 +57,7 @@ def test_repeats_bit_for_bit_at_any_number_of_threads(objects, seed, config, co_
 @laws(6)
 @given(generators(), IOU_MODES, LOSSES, MIXTURES)
 def test_operators_repeat_bit_for_bit_at_any_number_of_threads(generator, mode, loss, options):
-    """Inputs that are large enough for a second thread."""
+    """The inputs are large enough for a second thread."""
     a, b = (boxes_of(generator, 200, exact=False, odd=True) for _ in range(2))
     student, probs = (torch.rand(3, 1500, 4, generator=generator) for _ in range(2))
     labels = torch.randint(-2, 5, (3, 1500), generator=generator)

@@ -1,1 +1,1 @@
-"""Do AddressSanitizer and UndefinedBehaviorSanitizer find nothing, and would they find something?"""
+"""Do AddressSanitizer and UndefinedBehaviorSanitizer report no error, and do they detect errors that are planted?"""

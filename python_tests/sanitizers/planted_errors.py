@@ -1,5 +1,5 @@
-"""Do the sanitizers find anything? Each of these errors, planted in a copy of the sources, must be reported where it
-was planted. Neither changes a result, so that no other test could find it: `make test-asan`."""
+"""Do the sanitizers detect errors? Each of these errors is planted in a copy of the sources, and must be reported at
+its place. None of them changes a result, so no other test can detect it. `make test-asan` runs this."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Plant:
     wrong: str
     function: str
     report: str
-    """What the sanitizer says, a regular expression."""
+    """The message of the sanitizer, as a regular expression."""
     test: str
-    """The test file that meets it, in ``python_tests``."""
+    """The test file in ``python_tests`` that runs the changed code."""
 
     def in_text(self, text: str) -> str:
         if text.count(self.right) != 1:
@@ -31,7 +31,7 @@ class Plant:
         return text.replace(self.right, self.wrong)
 
     def is_reported(self, output: str) -> bool:
-        """The sanitizer's words, followed by a stack that names the function in the file."""
+        """Whether the output has the sanitizer's message, followed by a stack with the function in the file."""
         where = rf"\b{self.function}\b[^\n]*{re.escape(self.file)}:\d+"
         return re.search(rf"{self.report}[^\n]*\n(?:[^\n]+\n)*?\s*#\d+ [^\n]*{where}", output) is not None
 
@@ -59,7 +59,7 @@ PLANTS = (
 
 
 def copy_sources(target: Path) -> None:
-    """Only what differs is written, so that the next build compiles no more than that."""
+    """Writes only files that differ, so that the next build compiles only these."""
     for file in [ROOT / "CMakeLists.txt", *(ROOT / "csrc").rglob("*")]:
         copy = target / file.relative_to(ROOT)
         if file.is_file() and not (copy.is_file() and copy.read_bytes() == file.read_bytes()):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from python_tests.sanitizers.sanitized_library import BUILD, ROOT, build, run_tests
 
-# Not here: formulas, whose module is compiled apart from the library (the operator tests run the same headers);
-# detection, data, engine and commands, which are Python; package, which is about the installed library.
+# Excluded folders: formulas, because its module is not part of the library (the operator tests run the same headers);
+# detection, data, engine and commands, because they test Python; package, because it tests the installed library.
 ROOMS = ("ops", "golden", "oracles", "properties", "errors")
 
 

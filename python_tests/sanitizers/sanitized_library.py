@@ -14,21 +14,21 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "asan"
 
-# The last two are not part of "undefined". Every division is guarded where its denominator can be 0, so one by 0 is an
-# error of the formula; a floating-point number that no integer can hold is an error anyway.
+# The last two are not part of "undefined". Every division whose denominator can be 0 is guarded, so a division by 0 is
+# an error in a formula. A floating-point number outside the range of the integer is always an error.
 SANITIZERS = "address,undefined,float-cast-overflow,float-divide-by-zero"
 
 ASAN_OPTIONS = {
-    "detect_leaks": 0,  # the interpreter and torch keep memory until the process ends
-    "abort_on_error": 1,  # a signal instead of an exit: pytest then says in which test
+    "detect_leaks": 0,  # the interpreter and torch do not free all memory before the process ends
+    "abort_on_error": 1,  # a signal instead of an exit, so that pytest reports the test
     "detect_stack_use_after_return": 1,
-    "max_malloc_fill_size": 1 << 30,  # memory that nobody wrote holds no zeros: reading it makes a test fail
+    "max_malloc_fill_size": 1 << 30,  # uninitialised memory is not zero, so reading it makes a test fail
 }
 UBSAN_OPTIONS = {"abort_on_error": 1, "print_stacktrace": 1}
 
 
 def build(source: Path, folder: Path) -> Path:
-    """The sanitized library of the source tree ``source``, built in ``folder`` (again only where a source is newer)."""
+    """Builds the sanitized library of the source tree ``source`` in ``folder``. Recompiles only for newer sources."""
     beside_python = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     cmake, ninja = (shutil.which(tool, path=beside_python) or tool for tool in ("cmake", "ninja"))
     subprocess.run(
@@ -47,14 +47,14 @@ def run_tests(library: Path, files: Iterable[Path], *options: str, **subprocess_
     """Runs pytest on ``files`` with ``library`` in place of the installed one."""
     environment = os.environ | {
         "COLAD_LIBRARY": str(library),
-        # Python was not linked with a sanitizer, so theirs has to be loaded before everything else; with libstdc++,
-        # because AddressSanitizer looks up how exceptions are thrown when it starts.
+        # Python is not linked with the sanitizers, so their libraries have to be loaded first. libstdc++ is loaded with
+        # them, because AddressSanitizer looks up the function that throws exceptions when it starts.
         "LD_PRELOAD": " ".join(_runtime(name) for name in ("libasan.so", "libubsan.so", "libstdc++.so")),
         "ASAN_OPTIONS": _joined(ASAN_OPTIONS),
         "UBSAN_OPTIONS": _joined(UBSAN_OPTIONS),
         "OMP_NUM_THREADS": "2",  # the tests themselves go from this to 1
     }
-    # Reports are written to the file descriptor of stderr while the process dies: pytest must not have redirected it.
+    # The sanitizer writes its report to the file descriptor of stderr, so pytest must not redirect it.
     command = [sys.executable, "-m", "pytest", "-q", "--capture=sys", *options, *map(str, files)]
     return subprocess.run(command, cwd=ROOT, env=environment, **subprocess_options)
 

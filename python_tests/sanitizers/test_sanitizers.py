@@ -1,4 +1,4 @@
-"""What `make test-asan` relies on, without building anything."""
+"""Tests of the code that `make test-asan` relies on, without a build."""
 
 import os
 import shutil

@@ -1,10 +1,14 @@
-"""The CUDA kernels on the CPU: the operators' own ``*_cuda.cu``, unmodified, compiled by g++ against a small emulator
-and registered as ``torch.ops.colad_simt``. Built into ``build/simt`` when a source is newer.
+"""Runs the CUDA kernels on the CPU. g++ compiles the operators' unmodified ``*_cuda.cu`` files against a small
+emulator, which registers them as ``torch.ops.colad_simt``. They are built in ``build/simt`` when a source is newer.
 
-Every CUDA thread is a fiber; a block's threads run in a seeded random order from barrier to barrier. The kernels are
-compiled with ``-fsanitize=thread``, whose run-time library ``memory.cpp`` replaces: every load and store is checked
-against the tensors of the call, for being written before, and for a barrier since another thread touched it;
-with ``-fsanitize=alignment`` also for the alignment that a wide load or store demands.
+Every CUDA thread is a fiber. The threads of a block run in a seeded random order from barrier to barrier. The kernels
+are compiled with ``-fsanitize=thread``; ``memory.cpp`` replaces its run-time library and checks every load and store:
+
+- the address lies in a tensor of the call;
+- memory that is read has been written before;
+- there was a barrier since another thread accessed the same memory.
+
+``-fsanitize=alignment`` also checks the alignment that a wide load or store requires.
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ INCLUDES = [
 
 
 class DoesNotCompile(Exception):
-    """With the command and what the compiler said."""
+    """The message has the command and the output of the compiler."""
 
 
 def _compile(source: Path, target: Path, flags: list[str]) -> None:
@@ -54,7 +58,7 @@ def _compile(source: Path, target: Path, flags: list[str]) -> None:
 
 
 def _is_current(target: Path) -> bool:
-    """Whether an object file is newer than everything that its compilation read, and than these flags."""
+    """Whether an object file is newer than all files that its compilation read, and was compiled with these flags."""
     dependencies = target.with_suffix(".d")
     if not target.is_file() or not dependencies.is_file():
         return False
@@ -66,7 +70,7 @@ def _is_current(target: Path) -> bool:
 def build(
     csrc: Path = CSRC, folder: Path = REPOSITORY / "build" / "simt", kernels: Sequence[Path] | None = None
 ) -> Path:
-    """Compiles what is older than its sources and links; returns the library. ``kernels``: by default all of them."""
+    """Compiles the files that are not current, and links. Returns the library. ``kernels``: by default all kernels."""
     folder.mkdir(parents=True, exist_ok=True)
     if kernels is None:
         kernels = [csrc / "library.cpp", *sorted(csrc.glob("ops/*/*_cuda.cu"))]
@@ -96,7 +100,7 @@ class Device:
         self._shared = self._shared_memory()
 
     def _symbols(self) -> list[tuple[int, int, str]]:
-        """(address, size, name) of the library's own data."""
+        """(address, size, name) of the data symbols of the library."""
         listing = subprocess.run(
             ["nm", "-S", "--defined-only", str(self.library)], capture_output=True, text=True, check=True
         )
@@ -113,7 +117,7 @@ class Device:
         return [(base + address, size) for address, size, name in symbols if name.startswith("_ZZN5colad")]
 
     def call(self, name: str, args: tuple, seed: int) -> object:
-        """The operator ``colad_simt::name``, its threads in an order of this seed."""
+        """Calls the operator ``colad_simt::name``. The seed determines the order of the threads."""
         self._library.simt_forget()
         self._library.simt_seed(seed)
         for address, size in self._shared:
@@ -135,10 +139,10 @@ class Device:
         return self._library.simt_launches()
 
     def _with_lines(self, message: str) -> str:
-        """Addresses of instructions as file and line."""
+        """Replaces addresses of instructions by file and line."""
 
         def line(match: re.Match) -> str:
-            address = hex(int(match[1], 16) - self._base - 1)  # of the call, not of what follows
+            address = hex(int(match[1], 16) - self._base - 1)  # the line of the call, not of the instruction after it
             command = ["addr2line", "-Cfie", str(self.library), address]
             text = subprocess.run(command, capture_output=True, text=True).stdout
             frames = re.sub(r" \(discriminator \d+\)", "", text).split("\n")[:-1]

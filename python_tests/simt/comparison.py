@@ -26,7 +26,7 @@ from python_tests.support.op_contract import Case, RecordOperators, assert_same,
 
 
 class OperatorCases(Protocol):
-    """What a class of ``support/cases`` has; those of a differentiable operator also have ``differentiable``."""
+    """Interface of a class in ``support/cases``. Classes of differentiable operators also have ``differentiable``."""
 
     operator: Callable[..., Any]
 
@@ -48,8 +48,8 @@ OPERATORS: tuple[type[OperatorCases], ...] = (
     BatchedNmsCases,
     ScoreVotingCases,
 )
-# A warp adds in another order than a loop, and the fit of a mixture repeats that; the CPU fuses multiply-adds, the
-# kernels do not.
+# Results may differ by rounding. A warp adds in another order than a loop, and every iteration of a mixture's fit does
+# so again. The CPU fuses multiply-adds; the emulated kernels do not.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 
 
@@ -64,8 +64,8 @@ def calls_of(operator: type[OperatorCases], case: Case) -> list[tuple[str, tuple
     with RecordOperators() as record:
         result = operator.operator(*args, **case.kwargs)
         if differentiable and tensors_of(result)[0].requires_grad:
-            result.float().sum().backward(retain_graph=True)  # a gradient of every element is one number, repeated
-            result.float().square().sum().backward()  # and here a tensor
+            result.float().sum().backward(retain_graph=True)  # an expanded gradient: one number for all elements
+            result.float().square().sum().backward()  # a gradient with different elements
     calls = []
     for func, args, kwargs in record.calls:
         assert not kwargs
@@ -75,7 +75,7 @@ def calls_of(operator: type[OperatorCases], case: Case) -> list[tuple[str, tuple
 
 
 def assert_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Device, seeds: Iterable[int]) -> None:
-    """Over all cases of the operator; the kernels that ran are noted in the table."""
+    """Compares all cases of the operator, and adds the kernels that ran to the table."""
     for case in operator.cases():
         for name, args, expected in calls_of(operator, case):
             for seed in seeds:
@@ -83,6 +83,6 @@ def assert_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Dev
                 for kernel in device.kernels():
                     KERNELS.setdefault(kernel.partition("<")[0], Counter())[name_of(operator), case.name] += 1
                 for a, e in zip(tensors_of(found), tensors_of(expected), strict=True):
-                    of_costs = name == "paa_assign" and e.dtype == torch.float64  # of float32 costs made here
+                    of_costs = name == "paa_assign" and e.dtype == torch.float64  # of float32 costs computed here
                     tolerance = TOLERANCE.get(torch.float32 if of_costs else e.dtype, 0.0)
                     assert_same(a, e, rtol=tolerance, atol=tolerance)

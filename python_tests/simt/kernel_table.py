@@ -1,17 +1,17 @@
-"""Which CUDA kernels the emulator ran, as one table at the end of the test run (``conftest.py``)."""
+"""The table of the CUDA kernels that the emulator ran. ``conftest.py`` prints it at the end of the test run."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 SEEDS = range(5)
-"""One order of the threads each."""
+"""Each seed gives one order of the threads."""
 KERNELS: dict[str, Counter] = {}
-"""Launches of each kernel by operator and case."""
+"""Number of launches of each kernel, by operator and case."""
 
 
 def lines() -> list[str]:
-    """Kernel, cases, launches that equalled the CPU, in Markdown."""
+    """Markdown rows: kernel, cases, number of launches whose results equalled the CPU."""
     rows = ["kernel | of | cases | launches | orders of threads each | equal to the CPU", "---|---|---|---|---|---"]
     for kernel, counter in sorted(KERNELS.items()):
         operators = sorted({operator for operator, _ in counter})

@@ -1,6 +1,6 @@
-"""Would the emulator's test miss a barrier? In a copy of the sources each ``__syncthreads()``, each ``__syncwarp()``,
-each mask and each atomic operation of the assignment's kernels is spoilt, one at a time, and the kernels run over all
-cases: the result is a table of what catches it. Takes minutes, so it is not among the tests:
+"""Would the tests in the emulator detect a missing barrier? In a copy of the sources, each ``__syncthreads()``, each
+``__syncwarp()``, each mask and each atomic operation of the assignment's kernels is broken, one at a time. The kernels
+then run all cases, and a table shows the check that detects each fault. This takes minutes, so it is not a test:
 ``python -m python_tests.simt.mutations``.
 
 A barrier is removed, a mask loses the last lane that it names, an atomic operation becomes a load and a store.
@@ -51,7 +51,7 @@ class Mutation:
     begin: int
     end: int
     text: str
-    """What takes the place of begin..end."""
+    """The text that replaces begin..end."""
 
     def line(self) -> int:
         return self.file.read_text().count("\n", 0, self.begin) + 1
@@ -68,12 +68,12 @@ class Mutation:
 
 
 def without_comments(source: str) -> str:
-    """The same text with blanks for comments, so that every place stays where it is."""
+    """The same text with blanks instead of comments, so that all positions stay the same."""
     return re.sub(r"//[^\n]*|/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), source, flags=re.DOTALL)
 
 
 def first_argument(code: str, begin: int) -> int:
-    """Where the argument that begins here ends."""
+    """End position of the argument that begins here."""
     depth = 0
     for end in range(begin, len(code)):
         if depth == 0 and code[end] in ",)":
@@ -100,7 +100,7 @@ def mutations_of(file: Path) -> Iterator[Mutation]:
 
 
 def try_library(library: Path, seeds: int) -> dict[str, str]:
-    """What each operator that fails says first; runs in a process of its own, since a mutation may crash it."""
+    """The first message of each operator that fails. It runs in its own process, because a mutation may crash it."""
     device = simt.Device(library)
     for operator in OPERATORS:
         name = name_of(operator)
@@ -136,10 +136,10 @@ def shorten(message: str, folder: Path) -> str:
 
 
 def try_mutation(mutation: Mutation, base: Path, seeds: int) -> dict[str, str]:
-    """``base``: the copy of the sources, and beside it their build."""
+    """``base`` is the folder with the copy of the sources and their build."""
     folder = base / "mutated"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(base / "build", folder)  # keeps the times, so that only what includes the file is compiled
+    shutil.copytree(base / "build", folder)  # keeps file times, so that only files that include this one are compiled
     right, time = mutation.file.read_text(), mutation.file.stat().st_mtime_ns
     mutation.apply()
     try:

@@ -1,5 +1,5 @@
-"""Does the emulator of test_kernels.py find what it should? Each kernel of ``simt/faults`` has one fault, which must be
-told with its kernel and line in every order of the threads; without the fault the same kernel must pass."""
+"""Does the emulator of test_kernels.py detect faults? Each kernel in ``simt/faults`` has one fault. The emulator must
+report it with kernel and line in every order of the threads. Without the fault the same kernel must pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from python_tests import simt
 FOLDER = simt.HERE / "faults"
 SOURCES = [FOLDER / "barriers.cuh", FOLDER / "memory.cuh"]
 SEEDS = range(20)
-# What is said of each fault, a regular expression.
+# The message for each fault, as a regular expression.
 NO_BARRIER = r"(reads|writes) {} that block \d+, thread \d+ (wrote|read), with no barrier between"
 NOBODY_WROTE = r"(reads|changes) {} where nobody wrote"
 SHARED = rf"{NO_BARRIER}|{NOBODY_WROTE}".replace("{}", "shared memory")

@@ -1,5 +1,5 @@
-"""Every CUDA kernel, thread for thread, against the CPU operator: over the cases of the operators' own tests, in
-several orders of its threads. See ``simt/__init__.py`` for what else is checked."""
+"""Compares every CUDA kernel, run thread by thread, with the CPU operator: on the cases of the operator tests, in
+several orders of the threads. ``simt/__init__.py`` describes the other checks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Devic
 
 
 def test_a_whole_assignment_is_four_launches_and_one_fill(device: simt.Device) -> None:
-    """Of any number of images and objects: two passes of matching (after the fill of each object's best IoU with 0),
-    the cost, the split."""
+    """For any number of images and objects: two passes of matching (after a fill of each object's best IoU with 0), the
+    cost, and the split."""
     for objects in ((1,), (5, 0, 7, 2)):
         case = paa_assign.scene_case("scene", objects=objects)
         before = device.launches()
@@ -35,7 +35,7 @@ def test_a_whole_assignment_is_four_launches_and_one_fill(device: simt.Device) -
 
 
 def test_every_kernel_was_run() -> None:
-    """Of all that the sources hold; a row a kernel in the table."""
+    """The table has a row for every kernel in the sources."""
     if len(KERNELS) == 0:
         pytest.skip("the kernels are run by the tests before this one")
     sources = [path.read_text() for path in simt.CSRC.glob("**/*.cu*")]

@@ -1,1 +1,1 @@
-"""What several rooms share: contracts, cases, scenes, exact arithmetic, small data sets. No tests."""
+"""Code that several test folders share: contracts, cases, scenes, exact arithmetic, small data sets. No tests."""

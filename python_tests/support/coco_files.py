@@ -1,4 +1,4 @@
-"""Small data sets on disk that the tests of data, engine and command line share."""
+"""Small data sets on disk, shared by the tests of data, engine and command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def box_of(
 def write_coco(
     folder: Path, sizes: Sequence[tuple[int, int]], annotations: Sequence[dict[str, Any]]
 ) -> tuple[Path, Path]:
-    """Pictures of noise, (width, height) each, with ids 1, 2, ..., and their json; returns the folder and the json."""
+    """Writes pictures of noise with the given (width, height), with ids 1, 2, ..., and their json. Returns the paths of
+    the folder and the json."""
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -45,7 +46,7 @@ def write_json(path: Path, images: Sequence[dict[str, Any]], annotations: Sequen
 
 
 def squares(folder: Path, count: int = 8, side: int = 64) -> tuple[Path, Path]:
-    """A problem that a tiny network can learn: a bright or a dark square on grey noise; every fourth picture is
+    """A data set that a tiny network can learn: a bright or a dark square on grey noise. Every fourth picture is
     empty."""
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)

@@ -21,13 +21,13 @@ CLASSES = 3
 
 
 def tiny_network(seed: int, *, num_classes: int = CLASSES, scale: float = 3.0, **backbone_options) -> DetectionNetwork:
-    """A network of a few thousand parameters on strides 8, 16, 32, the same for a seed."""
+    """A network with a few thousand parameters on strides 8, 16, 32. The same seed gives the same network."""
     torch.manual_seed(seed)
     backbone = ResNet(BasicBlock, (1, 1, 1, 1), widths=(8, 8, 16, 16), stem="small", **backbone_options)
     neck = FPN(backbone.out_channels, 8)
     head = PAAHead(8, num_classes, AnchorGrid(backbone.strides, scale), tower_convs=1, tower_channels=8, norm_groups=2)
-    # The usual small initialisation makes all anchors of an object alike; differing predictions make the assignment a
-    # choice.
+    # With the usual small initialisation all anchors of an object have nearly equal predictions. Larger weights give
+    # different predictions, so that the assignment has to choose.
     for output in (head.class_output, head.box_output, head.iou_output):
         torch.nn.init.normal_(output.weight, std=0.3)
     return DetectionNetwork(backbone, neck, head)
@@ -41,7 +41,7 @@ def pictures(batch: int = 2, height: int = 64, width: int = 96, seed: int = 0) -
 def targets_of(
     *boxes_and_labels: list[tuple[float, float, float, float, int]], height: int = 64, width: int = 96
 ) -> Targets:
-    """Targets from one list of ``(x1, y1, x2, y2, label)`` an image."""
+    """Targets from one list of ``(x1, y1, x2, y2, label)`` for each image."""
     rows = torch.tensor([row for image in boxes_and_labels for row in image], dtype=torch.float32).reshape(-1, 5)
     offsets = torch.tensor([0] + [len(image) for image in boxes_and_labels]).cumsum(0)
     sizes = torch.tensor([[height, width]] * len(boxes_and_labels), dtype=torch.int64).reshape(-1, 2)
@@ -56,7 +56,7 @@ def two_images() -> Targets:
 
 
 def golden_predictions(arrays: dict[str, np.ndarray]) -> Predictions:
-    """The predictions of a golden set of set A or F on our own anchors."""
+    """The predictions of a golden set (A or F) on our own anchors."""
     grid = AnchorGrid(tuple(int(stride) for stride in arrays["strides"]))
     anchors = grid([(int(rows), int(columns)) for rows, columns in arrays["feat_hw"]], torch.device("cpu"))
 

@@ -1,4 +1,4 @@
-"""Boxes that are NaN, infinite, empty, inverted, huge or tiny, among ordinary ones."""
+"""NaN, infinite, empty, inverted, huge and tiny boxes, mixed with ordinary boxes."""
 
 import itertools
 

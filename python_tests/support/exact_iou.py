@@ -1,4 +1,4 @@
-"""Box IoU and its relatives in exact rational arithmetic, and boxes to try them on."""
+"""Box IoU and its variants in exact rational arithmetic, and boxes to test them on."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def overlapping_boxes(rng: np.random.Generator, count: int, dtype: type) -> tupl
 
 
 def special_boxes(dtype: type) -> tuple[np.ndarray, np.ndarray]:
-    """Every pair of boxes that touch, contain each other, coincide, are lines, points or inverted, or far away."""
+    """All pairs of special boxes: touching, nested, equal, lines, points, inverted, far away."""
     boxes = np.array(
         [
             (0, 0, 4, 4),

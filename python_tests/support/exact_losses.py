@@ -1,4 +1,4 @@
-"""The focal and the focal Kullback-Leibler loss and their derivatives in 150 digits of mpmath, and numbers to try
+"""The focal loss and the focal Kullback-Leibler loss and their derivatives in 150 digits of mpmath, and numbers to test
 them on."""
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 DIGITS = 150
-STEP = mpmath.mpf(10) ** -30  # of central differences: their error is of order 1e-60
+STEP = mpmath.mpf(10) ** -30  # step of the central differences; their error is of order 1e-60
 LOGITS = (-1e4, -1000, -104, -90, -50, -20, -10, -3, -1, -0.1, 0, 1e-4, 0.5, 2, 7, 16, 30, 88, 100, 745, 1e4)
-APART = (0, 1e-7, -1e-5, 1e-3, 0.01, -0.05, 0.1)  # relative, of a student's logit from the teacher's
+APART = (0, 1e-7, -1e-5, 1e-3, 0.01, -0.05, 0.1)  # relative differences of a student's logit from the teacher's
 PROBABILITIES = (0, 1, 0.5, 0.25, 1e-3, 1e-10, 1e-30, 0.999, 1 - 1e-6, 0.731)
 GAMMAS = (0, 0.3, 0.5, 1, 2)
 EVERY_GAMMA = pytest.mark.parametrize("gamma", GAMMAS)
 
 
 def underflow(dtype: type) -> float:
-    """Below this a result counts as 0: the square of a difference, in it, is denormal there."""
+    """A result below this counts as 0, because the square of a difference in its formula is denormal."""
     return 1e-24 if dtype is np.float32 else 1e-100
 
 
@@ -30,7 +30,7 @@ def real(x: np.floating) -> mpmath.mpf:
 
 
 def exact_focal(x: mpmath.mpf, target: bool, alpha: float, gamma: float) -> mpmath.mpf:
-    """Lin et al. 2017, equation (5), of the probability of being right."""
+    """Lin et al. 2017, equation (5), from the probability of the correct answer."""
     right = sigmoid(x if target else -x)
     wrong = sigmoid(-x if target else x)
     factor = 1 if alpha < 0 else (mpmath.mpf(alpha) if target else 1 - mpmath.mpf(alpha))
@@ -38,10 +38,10 @@ def exact_focal(x: mpmath.mpf, target: bool, alpha: float, gamma: float) -> mpma
 
 
 class ExactFocalKl:
-    """Equation (1) of the LAD paper for one student logit, from which any gamma and smoothing follow.
+    """Equation (1) of the LAD paper for one student logit. Its results serve for any gamma and smoothing.
 
-    Both probabilities may be replaced by their complements; done where the teacher's is above 1/2, so that nothing
-    rounds to 1.
+    The loss does not change if both probabilities are replaced by their complements. This is done where the teacher's
+    probability is above 1/2, so that no number rounds to 1.
     """
 
     def __init__(self, student: float, teacher: float, teacher_is_logit: bool) -> None:
@@ -69,11 +69,11 @@ class ExactFocalKl:
 
     def derivative(self, gamma: float, smooth: float) -> float:
         if self.here[0] == 0:
-            return 0.0  # the minimum, where a central difference leaves a remainder of its own
+            return 0.0  # the minimum, where the central difference has an error of its own
         up, down = (self._weighted(*at, gamma, smooth) for at in (self.up, self.down))
         return float(self.sign * (up - down) / (2 * STEP))
 
     def condition(self) -> float:
-        """Relative change of p_s - p_t by one of the probabilities'."""
+        """Condition number: relative change of p_s - p_t for a relative change of one of the probabilities."""
         difference = self.here[0]
         return float(max(self.p, self.q) / abs(difference)) if difference else 0.0

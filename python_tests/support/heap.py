@@ -1,4 +1,4 @@
-"""How much memory the process holds by malloc."""
+"""Measures the memory that the process holds from malloc."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Mallinfo(ctypes.Structure):
 
 
 def bytes_in_use() -> int:
-    """Skips the test where the C library does not say: it is not glibc >= 2.33, or a sanitizer allocates."""
+    """Bytes allocated by malloc. Skips the test if the C library does not report them: it is not glibc >= 2.33, or a
+    sanitizer replaces malloc."""
     mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
     if mallinfo2 is None:
         pytest.skip("the C library has no mallinfo2")
@@ -28,9 +29,10 @@ def bytes_in_use() -> int:
 
 
 def bytes_left_behind(call: Callable[[], object], calls: int = 100, rounds: int = 5) -> float:
-    """By one call, on average over the round that left least: caches fill once, a leak grows in all of them."""
+    """Bytes that one call leaves allocated: the average over a round of calls, in the round with the smallest value. A
+    cache is filled once, but a leak grows in every round."""
     left, before = [], bytes_in_use()
-    gc.freeze()  # what is there already: collections are quick then
+    gc.freeze()  # excludes existing objects, so that garbage collections are fast
     try:
         for _ in range(rounds):
             for _ in range(calls):

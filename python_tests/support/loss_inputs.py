@@ -1,4 +1,4 @@
-"""Logits, labels and weights of the losses, in every layout in memory that a kernel walks in its own way."""
+"""Logits, labels and weights for the losses, in every memory layout for which a kernel has its own loop."""
 
 import torch
 
@@ -16,18 +16,18 @@ def labels(*shape, classes, seed=0):
 
 
 def maps(images, columns, anchors, seed=0, dtype=torch.float32):
-    """(images, anchors, columns) as it lies in an NCHW map."""
+    """A tensor (images, anchors, columns) with the strides of an NCHW map."""
     return rows(images, columns, anchors, seed=seed, dtype=dtype).transpose(1, 2)
 
 
 def weights_of_maps(kind, columns, anchors, dtype):
-    """A weight of rows, or of elements that lie as the maps do; some are 0."""
+    """A weight for rows, or for elements in the layout of the maps. Some weights are 0."""
     weight = rows(2, anchors) if kind == "rows" else maps(2, columns, anchors)
     return weight.clamp(min=0).to(torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 def misaligned(tensor):
-    """The same values and order in memory, but off by one element from where the allocator begins."""
+    """The same values and strides, but the data starts one element after the start of the allocation."""
     memory = tensor.new_empty(tensor.untyped_storage().nbytes() // tensor.element_size() + 1)
     return memory.as_strided(tensor.shape, tensor.stride(), 1).copy_(tensor)
 
@@ -37,17 +37,18 @@ def some_labels(logits):
 
 
 def other_logits(logits):
-    """Laid out alike, but aligned."""
+    """Other logits in the same layout, but aligned."""
     return torch.empty_like(logits).copy_(rows(*logits.shape, seed=1))
 
 
 MAPS = ((16, 24, "rows"), (16, 24, "elements"), (5, 24, "rows"), (7, 13, "rows"), (8, 13, "rows"))
-"""Columns, anchors, what the weight is of: whole packs and not, in either direction."""
+"""Columns, anchors, and whether the weight is for rows or elements. Packs fit exactly or leave a rest, in both
+directions."""
 
 
 def layout_cases(second):
-    """How logits may lie in memory, which decides how a kernel walks them: on CUDA packs of 16 bytes, with and without
-    a rest, within a row and across rows. ``second(logits)`` is the other argument."""
+    """Cases for all memory layouts of logits. The layout decides which loop a kernel runs: on CUDA packs of 16 bytes,
+    with and without a rest, within a row and across rows. ``second(logits)`` is the other argument."""
     for dtype in DTYPES:
         name = str(dtype)[6:]
         for reduction in ("none", "sum"):

@@ -1,5 +1,5 @@
-"""The laws every operator obeys. A class of ``support/cases`` names the operator, its reference twin and one factory of
-cases; a test class adds the laws.
+"""Laws that every operator obeys. A class in ``support/cases`` names the operator, its reference and a factory of
+cases. A test class adds the laws.
 
 class BoxIouCases:
     operator, reference = staticmethod(box_iou), staticmethod(box_iou_reference)
@@ -26,7 +26,7 @@ from python_tests.support.heap import bytes_left_behind
 
 
 class Case:
-    """Arguments of one call. ``representative`` cases also take the slow laws (compile, opcheck)."""
+    """Arguments of one call. The slow laws (compile, opcheck) run only on ``representative`` cases."""
 
     def __init__(
         self, case_name: str, *args: Any, representative: bool = False, tolerance: float | None = None, **kwargs: Any
@@ -79,8 +79,8 @@ def assert_same(actual: Any, expected: Any, rtol: float = 0.0, atol: float = 0.0
         )
 
 
-# Results may differ from the twin by rounding: a few units in the last place of the compute type, or one of a half
-# type.
+# Results may differ from the reference by rounding: a few units in the last place of the compute dtype, or one unit in
+# the last place of a half type.
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
 
@@ -94,7 +94,7 @@ class OpContract:
 
     @classmethod
     def cases_of(cls, law: str) -> list[Case]:
-        """The cases that a law is tried on: all, or a few where the law is slow to try."""
+        """The cases for a law: all cases, or a few if the law is slow to test."""
         slow = (
             "test_leaves_no_memory_behind",
             "test_opcheck",
@@ -153,7 +153,7 @@ class OpContract:
 
 
 class NoSyncContract(OpContract):
-    """Laws of every operator but the one whose output size depends on the data."""
+    """Laws of every operator except ``batched_nms``, whose output size depends on the data."""
 
     def test_compiles_with_fullgraph(self, case: Case) -> None:
         torch._dynamo.reset()
@@ -161,7 +161,7 @@ class NoSyncContract(OpContract):
         assert_same(case.call(compiled), case.call(self.operator))
 
     def test_no_host_sync_with_fake_tensors(self, case: Case) -> None:
-        """Without data nothing can be read back: a host sync in the Python part would raise here."""
+        """Fake tensors have no data to read, so a host sync in Python code raises here."""
         with FakeTensorMode() as mode:
             fake = case.map(mode.from_tensor).call(self.operator)
         real = case.call(self.operator)
@@ -181,9 +181,9 @@ class GradientContract(NoSyncContract):
     """Laws of the differentiable operators."""
 
     differentiable: tuple[int, ...]
-    """Positions of the arguments that have a gradient."""
+    """Indices of the arguments that have a gradient."""
     kinks: tuple[str, ...] = ()
-    """Cases at points where the function has no derivative, so that differences say nothing."""
+    """Cases at points where the function has no derivative, so differences are no reference for gradients."""
 
     @classmethod
     def cases_of(cls, law: str) -> list[Case]:
@@ -199,7 +199,7 @@ class GradientContract(NoSyncContract):
         for i, leaf in zip(self.differentiable, leaves, strict=True):
             args[i] = leaf
         result = function(*args, **case.kwargs)
-        # Different weights for every output, so that a mixed up gradient shows.
+        # Every output has a different weight, so that exchanged gradients are detected.
         weights = torch.linspace(0.5, 1.5, result.numel(), dtype=torch.float64).to(result.dtype).view(result.shape)
         return torch.autograd.grad((result * weights).sum(), leaves)
 

@@ -1,4 +1,4 @@
-"""What several property tests draw and check alike."""
+"""Inputs and checks that several property tests share."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ HALF_TYPES = st.sampled_from([torch.float16, torch.bfloat16])
 SHIFTS = st.tuples(st.integers(-4096, 4096), st.integers(-4096, 4096)).map(lambda s: torch.tensor([*s, *s]).float())
 SCALES = st.integers(-10, 10).map(lambda exponent: 2.0**exponent)
 ROUNDING = 1e-12  # relative, of a float64 sum taken in another order
-FITTED = ("num_pos", "weights", "means", "variances")  # of samples sorted by cost, so in one order always
-SUMMED = ("mean", "std")  # over candidates in anchor order
+FITTED = ("num_pos", "weights", "means", "variances")  # samples are sorted by cost, so sums have one order
+SUMMED = ("mean", "std")  # sums over candidates in anchor order
 
 
 def moved_grad(function, *tensors: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -28,7 +28,8 @@ def moved_grad(function, *tensors: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
 def assert_fields(
     actual: Assignment, expected: Assignment, rows: Tensor, new_rows: Tensor | None = None, rtol: float = 0.0
 ) -> None:
-    """What is known of each object: ``rows`` of ``expected`` are ``new_rows`` (all) of ``actual``."""
+    """Compares the fields with one row for each object: ``rows`` of ``expected`` equal ``new_rows`` of ``actual``
+    (default: all rows)."""
     for names, tolerance in ((FITTED, 0.0), (SUMMED, rtol)):
         for name in names:
             new = getattr(actual, name)

@@ -1,5 +1,5 @@
-"""Random detection scenes for the tests: pyramids of anchors, objects, predictions that already half know them;
-and what comes out of a network: maps of channels, detections."""
+"""Random detection scenes for the tests: pyramids of anchors, objects, and predictions of a half-trained network. Also
+the outputs of a network: channel maps and detections."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def make_scene(
     seed: int = 0,
     smallest: float = 8.0,
 ) -> Scene:
-    """One image an entry of ``objects``, with that many objects; anchors of side ``scale * stride``."""
+    """One image for each entry of ``objects``; the entry is the number of its objects. Anchors have side
+    ``scale * stride``."""
     generator = torch.Generator().manual_seed(seed)
     anchors, level_sizes = [], []
     for stride in strides:
@@ -59,12 +60,12 @@ def make_scene(
 
 
 def channel_first_views(rows: Tensor, level_sizes: list[int]) -> list[Tensor]:
-    """What a convolution gives: per-level maps (B, C, A_l), seen as (B, A_l, C)."""
+    """The layout of a convolution's output: per-level maps (B, C, A_l), viewed as (B, A_l, C)."""
     return [level.transpose(1, 2).contiguous().transpose(1, 2) for level in rows.split(level_sizes, dim=1)]
 
 
 def detections(count: int, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes, scores and labels, as they come before suppression."""
+    """Boxes, scores and labels before NMS."""
     generator = torch.Generator().manual_seed(seed)
     boxes = random_boxes(generator, count, 60.0, 10.0)
     scores = (torch.rand(count, generator=generator) * 20).round() / 20  # with ties

@@ -1,4 +1,4 @@
-"""The two-component mixture that scikit-learn fits in float64, with the start and the options of ours."""
+"""The two-component mixture that scikit-learn fits in float64, with our start values and options."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Batches for the property tests: hypothesis draws the structure and a seed, a generator fills in the numbers.
+"""Batches for the property tests. Hypothesis draws the structure and a seed; a random generator makes the numbers.
 
-Edge cases come by themselves: no image, no object, no anchor, levels of 0 anchors, one object; boxes that are empty,
-inverted, tiny, huge, NaN, twins of others.
+Edge cases are among the batches: no image, no object, no anchor, levels of 0 anchors, one object; boxes that are empty,
+inverted, tiny, huge, NaN, or duplicates of others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CLASSES = 3
 
 
 def laws(max_examples: int = 80) -> settings:
-    """The same examples in every run, and no clock."""
+    """Hypothesis settings: the same examples in every run, and no time limit."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
     return settings(
         derandomize=True, deadline=None, database=None, max_examples=max_examples, suppress_health_check=slow
@@ -35,7 +35,7 @@ def generators() -> st.SearchStrategy[torch.Generator]:
 
 
 def at_thread_counts(function: Callable[[], Any]) -> list[Any]:
-    """Results of one, two, one thread: repetition is in it."""
+    """Results with one, two and again one thread, so that repeated calls are compared too."""
     threads = torch.get_num_threads()
     results = []
     try:
@@ -48,10 +48,10 @@ def at_thread_counts(function: Callable[[], Any]) -> list[Any]:
 
 
 def boxes_of(generator: torch.Generator, count: int, *, exact: bool, odd: bool) -> Tensor:
-    """``(count, 4)`` boxes on 48 x 48 pixels, sides 12 to 36; about a third are odd ones, where wanted.
+    """``(count, 4)`` boxes on 48 x 48 pixels, sides 12 to 36. With ``odd``, about a third are edge cases.
 
-    ``exact``: coordinates are multiples of 1/8, so that translation by integers and scaling by powers of two round
-    nothing; twins are among them, so IoUs tie. Else no two coordinates are equal.
+    ``exact``: coordinates are multiples of 1/8, so translation by integers and scaling by powers of two are exact. Some
+    boxes are duplicates, so IoUs tie. Without ``exact`` no two coordinates are equal.
     """
     boxes = random_boxes(generator, count, size=48.0, smallest=12.0)
     if exact:
@@ -66,7 +66,7 @@ def boxes_of(generator: torch.Generator, count: int, *, exact: bool, odd: bool) 
         torch.stack([x1, y1, x1 + 0.125, y1 + 0.125], 1),  # tiny
         torch.stack([x1 - 500, y1 - 500, x2 + 500, y2 + 500], 1),  # huge
         torch.stack([x1, y1, x2, torch.full_like(x1, torch.nan)], 1),
-        boxes[torch.randint(0, count, (count,), generator=generator)] if exact else boxes,  # a twin
+        boxes[torch.randint(0, count, (count,), generator=generator)] if exact else boxes,  # a duplicate
     ]
     for kind, shape in enumerate(shapes):
         boxes = torch.where(oddity == kind, shape, boxes)
@@ -75,7 +75,7 @@ def boxes_of(generator: torch.Generator, count: int, *, exact: bool, odd: bool) 
 
 @dataclass(frozen=True)
 class Order:
-    """Which old image, object row, anchor and level stands in each new place."""
+    """The index of the old image, object row, anchor and level at each new index."""
 
     images: Tensor
     rows: Tensor
@@ -84,7 +84,7 @@ class Order:
     level_sizes: list[int]
 
     def of_match(self, matched: Tensor) -> Tensor:
-        """``(B, A)`` old rows in old places to new rows in new places; negative values stay."""
+        """Converts ``(B, A)`` from old rows at old indices to new rows at new indices. Negative values stay."""
         new_row = torch.cat([self.rows.argsort(), torch.tensor([-1])])
         moved = self.of_anchors(matched)
         return torch.where(moved < 0, moved, new_row[moved.clamp(min=-1)])
@@ -95,7 +95,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Batch:
-    """Everything that the assignment functions read; one pair ``(logits, boxes)`` a network."""
+    """All inputs of the assignment functions; one pair ``(logits, boxes)`` for each network."""
 
     anchors: Tensor
     level_sizes: list[int]
@@ -134,7 +134,7 @@ class Batch:
         return dataclasses.replace(self, predictions=[self.predictions[k] for k in networks])
 
     def with_images(self, images: Tensor) -> Batch:
-        """These images in this order, each as often as it is named."""
+        """A batch of these images in this order. An image may occur several times."""
         gt_rows, gt_offsets = _rows_of_images(self.gt_offsets, images)
         ignored = {}
         if self.ignore_boxes is not None:
@@ -154,7 +154,7 @@ class Batch:
         return dataclasses.replace(self, gt_boxes=gt_boxes, gt_labels=gt_labels, gt_offsets=gt_offsets)
 
     def with_anchors(self, anchors: Tensor, level_sizes: list[int]) -> Batch:
-        """These anchors in this order; ``level_sizes`` is theirs."""
+        """A batch with these anchors in this order, and with their ``level_sizes``."""
         return dataclasses.replace(
             self,
             anchors=self.anchors[anchors],
@@ -172,7 +172,7 @@ class Batch:
         )
 
     def map_boxes(self, function) -> Batch:
-        """``function`` of every tensor of boxes: anchors, objects, crowds, predictions."""
+        """A batch with ``function`` applied to every tensor of boxes: anchors, objects, crowds, predictions."""
         return dataclasses.replace(
             self,
             anchors=function(self.anchors),
@@ -193,9 +193,9 @@ def _rows_of_images(offsets: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
 
 @st.composite
 def batches(draw: st.DrawFn, *, exact: bool = True, odd: bool = True, networks: int = 1, min_images: int = 0) -> Batch:
-    """Objects, anchors and predictions overlap freely; crowds and anchors that do not take part now and then.
+    """Batches whose objects, anchors and predictions overlap freely. Some have crowds or anchors that are not valid.
 
-    ``exact`` and ``odd`` as :func:`boxes_of`.
+    ``exact`` and ``odd`` are those of :func:`boxes_of`.
     """
     generator = draw(generators())
     if draw(st.sampled_from(["edge case", "crowded", "crowded", "crowded"])) == "crowded":
@@ -233,8 +233,8 @@ def batches(draw: st.DrawFn, *, exact: bool = True, odd: bool = True, networks: 
 
 @st.composite
 def orders(draw: st.DrawFn, batch: Batch, *, within_images: bool) -> Order:
-    """Images change places; ``within_images`` objects within their image, levels, and anchors within their level do
-    too."""
+    """Orders of the images. With ``within_images`` also orders of objects within their image, of levels, and of anchors
+    within their level."""
     generator = draw(generators())
 
     def shuffled(count: int, move: bool = True) -> Tensor:
@@ -253,7 +253,7 @@ def orders(draw: st.DrawFn, batch: Batch, *, within_images: bool) -> Order:
 
 
 def configs(**fixed) -> st.SearchStrategy[AssignConfig]:
-    """Any options; the ones named here are fixed."""
+    """Any options; the arguments named here are fixed."""
     options = {
         "iou_threshold": st.sampled_from([0.05, 0.1, 0.2, 0.5]),
         "low_quality": st.sampled_from(["all", "own", "none"]),
@@ -273,7 +273,7 @@ def configs(**fixed) -> st.SearchStrategy[AssignConfig]:
 
 
 def co_options() -> st.SearchStrategy[dict[str, str]]:
-    """Every indicator with every granularity that it goes with."""
+    """Every allowed pair of indicator and granularity."""
     pairs = [(i, g) for i in ("std_mean", "fisher") for g in ("iteration", "image", "object")]
     pairs.append(("std_mean", "object_level"))
     return st.sampled_from([{"indicator": i, "granularity": g} for i, g in pairs])

@@ -1,1 +1,1 @@
-"""One file an operator: the calls that its contract and the emulator of the CUDA kernels try it on."""
+"""One file for each operator: the calls for its contract and for the emulator of the CUDA kernels."""

@@ -16,7 +16,7 @@ def scene_case(name, objects=(3, 0, 5), dtype=torch.float32, representative=Fals
         logits = logits.sigmoid()
     if as_maps:
         logits, boxes = channel_first_views(logits, scene.level_sizes), channel_first_views(boxes, scene.level_sizes)
-    # Half types are inputs here, never results: the cost is computed in float32.
+    # Half types occur only as inputs: the cost is computed and returned in float32.
     return Case(
         name,
         logits,

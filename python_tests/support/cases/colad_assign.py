@@ -6,7 +6,7 @@ from python_tests.support.scenes import make_scene
 
 
 def networks(seed=0, objects=(3, 0, 4), count=2):
-    """A scene and the predictions of several networks that know its objects differently well."""
+    """A scene, and the predictions of several networks of different quality."""
     scene = make_scene(list(objects), seed=seed)
     predictions = []
     for k in range(count):
@@ -16,7 +16,7 @@ def networks(seed=0, objects=(3, 0, 4), count=2):
 
 
 class ColadAssignCases:
-    """For the emulator only, which runs the operators that ``colad_assign`` calls: the function has no contract."""
+    """Cases for the emulator, which runs the operators that ``colad_assign`` calls. The function has no contract."""
 
     operator = staticmethod(colad_assign)
 

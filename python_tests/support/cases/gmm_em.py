@@ -8,7 +8,7 @@ from python_tests.support.op_contract import Case
 
 
 def segments(lengths, seed=0, dtype=torch.float32):
-    """Costs as an assignment has them: a cheap group and a dear one."""
+    """Costs as in an assignment: a cheap group and an expensive group."""
     generator = torch.Generator().manual_seed(seed)
     values = [
         torch.randn(n, generator=generator) * 0.2 + torch.randint(0, 2, (n,), generator=generator) * 1.5 + 1
@@ -23,10 +23,10 @@ class GmmEmCases:
 
     @classmethod
     def cases(cls):
-        exact = {"tolerance": 1e-8}  # computed in float64 whatever the input; iterations amplify the last digits
+        exact = {"tolerance": 1e-8}  # computed in float64 for every dtype; iterations amplify the last digits
         lengths = [20, 0, 1, 2, 3, 45, 200, 19]
         return [
-            # opcheck takes no NaN, which an empty segment has.
+            # opcheck does not accept NaN, and an empty segment gives NaN.
             Case("nothing_empty", *segments([20, 1, 9]), covariance="tied", representative=True, **exact),
             *(
                 Case(f"{c}_{str(d)[6:]}", *segments(lengths, dtype=d), covariance=c, **exact)

@@ -8,7 +8,8 @@ from python_tests.support.op_contract import Case
 from python_tests.support.scenes import random_boxes
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-# Ties of corners, and CIoU's alpha, which is a constant in the derivative but not in differences.
+# Differences do not give the derivative at tied corners, nor for CIoU: its alpha is a constant in the derivative, but
+# not in differences.
 KINKS = tuple(f"special_{mode}" for mode in MODES) + tuple(f"ciou_{str(dtype)[6:]}" for dtype in DTYPES)
 
 

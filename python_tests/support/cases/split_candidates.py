@@ -8,7 +8,7 @@ from python_tests.support.op_contract import Case
 
 
 def random_costs(name, objects=(2, 0, 1), anchors=(4000, 500, 0), seed=0, config=AssignConfig(), representative=False):
-    """Costs at random: an object has as many candidates as anchors allow."""
+    """Random costs: an object has as many candidates as its anchors allow."""
     generator = torch.Generator().manual_seed(seed)
     offsets = torch.tensor([0, *objects]).cumsum(0)
     rows = [torch.randint(b, e + 1, (sum(anchors),), generator=generator) for b, e in zip(offsets[:-1], offsets[1:])]
