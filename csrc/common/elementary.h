@@ -90,7 +90,8 @@ COLAD_HD T exp_nonpositive(T x) {
 #else
   using F = elementary::Format<T>;
   using Bits = typename F::Bits;
-  // The factor 2^kUp keeps the power of 2 normal where the result is subnormal. kBias + kUp is even: ties round alike.
+  // The factor 2^kUp keeps the power of 2 normal where the result is subnormal. kBias + kUp is even, so that a tie
+  // between two integers k rounds to the same one as without it.
   constexpr int kUp = 65;
   constexpr T kDown = T(1) / T(uint64_t(1) << 32) / T(uint64_t(1) << 33);
   // Adding kMagic rounds to the nearest integer. The last bits then hold the (biased) exponent of the power of 2.

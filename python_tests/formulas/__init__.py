@@ -34,7 +34,8 @@ def _compile() -> None:
     # The complete file is renamed, so no other test process loads an incomplete file.
     partial = MODULE.with_suffix(f".{os.getpid()}.partial")
     includes = [CSRC, pybind11.get_include(), sysconfig.get_path("include")]
-    command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-fvisibility=hidden", "-shared", "-fPIC"]
+    command = [os.environ.get("CXX", "g++"), "-std=c++20", "-Wall", "-Wextra", "-Werror", "-O1", "-fvisibility=hidden"]
+    command += ["-shared", "-fPIC"]
     command += [*(f"-I{folder}" for folder in includes), str(HERE / "module.cpp"), "-o", str(partial)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:

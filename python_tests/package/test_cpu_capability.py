@@ -1,5 +1,7 @@
-"""The vectors that operators run with: the best that the CPU has or those that COLAD_CPU_CAPABILITY names, and with all
-of them the same results: bit for bit, or where multiply-adds are fused, to within rounding."""
+"""The vectors that operators run with: the best that the CPU has, or those that COLAD_CPU_CAPABILITY names.
+
+With all of them results are the same: bit for bit, or to within rounding where multiply-adds are fused.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ import pytest
 import torch
 
 import colad_ops
+from python_tests.ops.operator_digests import FUSED
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "COLAD_CPU_CAPABILITY"
@@ -96,7 +99,7 @@ TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-12, torch.float16: 2e-3, tor
 
 
 @pytest.mark.parametrize("capability", [c for c in HERE_ARE if c != "baseline"])
-@pytest.mark.parametrize("group", ["cost", "mixtures", "split", "assignment", "losses"])
+@pytest.mark.parametrize("group", [group.__name__ for group in FUSED])
 def test_fused_operators_agree_to_within_rounding(group, capability):
     """And all that is decided is the same: matches, labels, iterations."""
     for found, wanted in zip(results(capability)[1][group], results("baseline")[1][group], strict=True):

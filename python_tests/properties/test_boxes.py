@@ -18,7 +18,7 @@ from colad_ops import (
 )
 from python_tests.properties.options import IOU_MODES
 from python_tests.support.op_contract import assert_same
-from python_tests.support.property_checks import HALF_TYPES, SCALES, SHIFTS, moved_grad
+from python_tests.support.property_checks import HALF_TYPES, SCALES, SHIFTS, value_and_gradients
 from python_tests.support.strategies import batches, boxes_of, configs, generators, laws
 
 COUNTS = st.integers(0, 12)
@@ -65,7 +65,7 @@ def test_iou_of_moved_and_rearranged_boxes(data, generator, n, m, mode, shift, s
 def test_iou_gradients_see_no_translation_and_no_scaling(generator, n, m, mode):
     """Euler's theorem: the value does not change along these directions, so the derivative is 0 up to rounding."""
     a, b = (boxes_of(generator, count, exact=False, odd=False).double() for count in (n, m))
-    _, (grad_a, grad_b) = moved_grad(lambda a, b: box_iou(a, b, mode), a, b)
+    _, (grad_a, grad_b) = value_and_gradients(lambda a, b: box_iou(a, b, mode), a, b)
     total = (grad_a.sum(0) + grad_b.sum(0)).view(2, 2).sum(0)
     assert_same(total, torch.zeros(2, dtype=torch.float64), atol=1e-10)
     if mode != "ciou":  # its alpha is held constant, and it does not change along these directions either
@@ -78,7 +78,7 @@ def test_iou_of_half_types_is_rounded_once(generator, n, mode, dtype):
     a, b = (boxes_of(generator, n, exact=False, odd=True).to(dtype) for _ in range(2))
     assert_same(box_iou(a, b, mode), box_iou(a.float(), b.float(), mode).to(dtype))
     half, full = (
-        moved_grad(lambda a, b: aligned_box_iou(a, b, mode), x, y) for x, y in ((a, b), (a.float(), b.float()))
+        value_and_gradients(lambda a, b: aligned_box_iou(a, b, mode), x, y) for x, y in ((a, b), (a.float(), b.float()))
     )
     assert_same(half, (full[0].to(dtype), tuple(grad.to(dtype) for grad in full[1])))
 

@@ -16,7 +16,7 @@ from colad_ops import (
 )
 from python_tests.properties.options import LOSSES
 from python_tests.support.op_contract import assert_same
-from python_tests.support.property_checks import HALF_TYPES, moved_grad
+from python_tests.support.property_checks import HALF_TYPES, value_and_gradients
 from python_tests.support.strategies import generators, laws
 
 COUNTS = st.integers(0, 12)
@@ -42,7 +42,7 @@ def test_focal_kl_is_a_divergence(inputs, gamma, smooth, dtype):
     probabilities. Its gradient points from the teacher to the student."""
     student, teacher = (x.to(dtype) for x in inputs[:2])
     options = {"gamma": gamma, "smooth": smooth, "reduction": "none"}
-    loss, (grad,) = moved_grad(lambda x: focal_kl_loss(x, teacher, **options), student)
+    loss, (grad,) = value_and_gradients(lambda x: focal_kl_loss(x, teacher, **options), student)
     assert loss.isfinite().all() and grad.isfinite().all()
     assert (loss >= 0).all()
     equal = student == teacher
@@ -53,7 +53,7 @@ def test_focal_kl_is_a_divergence(inputs, gamma, smooth, dtype):
     seen = apart & (student.abs() < 15)
     assert_same(grad.sign()[seen], (student - teacher).sign()[seen])
     assert not (grad.sign() * (student - teacher).sign() < 0).any()
-    mirrored, (mirrored_grad,) = moved_grad(lambda x: focal_kl_loss(x, -teacher, **options), -student)
+    mirrored, (mirrored_grad,) = value_and_gradients(lambda x: focal_kl_loss(x, -teacher, **options), -student)
     assert_same((mirrored, mirrored_grad), (loss, -grad))
     if smooth == 0:  # |p_t - p_s| is at most 1
         steeper = focal_kl_loss(student, teacher, **{**options, "gamma": gamma + 1})
@@ -67,7 +67,7 @@ def test_focal_loss_laws(inputs, gamma, alpha):
     the focal-KL loss is the focal loss without alpha."""
     student, _, labels = inputs
     options = {"gamma": gamma, "alpha": alpha, "reduction": "none"}
-    loss, (grad,) = moved_grad(lambda x: sigmoid_focal_loss(x, labels, **options), student)
+    loss, (grad,) = value_and_gradients(lambda x: sigmoid_focal_loss(x, labels, **options), student)
     assert (loss >= 0).all() and loss.isfinite().all() and grad.isfinite().all()
     assert not loss[labels == -2].any() and not grad[labels == -2].any()
     other_background = torch.where(labels == 4, -1, torch.where(labels == -1, 4, labels))
@@ -120,7 +120,7 @@ def test_losses_of_half_types_are_rounded_once(inputs, loss, dtype):
     student, probs, labels = inputs[0].to(dtype), inputs[1].to(dtype), inputs[2]
     for reduction, rounded in (("none", dtype), ("sum", torch.float32)):
         half, full = (
-            moved_grad(lambda x, p=p, r=reduction: loss(x, p, labels, reduction=r), x)
+            value_and_gradients(lambda x, p=p, r=reduction: loss(x, p, labels, reduction=r), x)
             for x, p in ((student, probs), (student.float(), probs.float()))
         )
         assert_same(half, (full[0].to(rounded), (full[1][0].to(dtype),)))

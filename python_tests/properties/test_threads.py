@@ -17,7 +17,7 @@ from colad_ops import (
 )
 from python_tests.properties.options import IOU_MODES, LOSSES, MIXTURES
 from python_tests.support.op_contract import assert_same
-from python_tests.support.property_checks import moved_grad
+from python_tests.support.property_checks import value_and_gradients
 from python_tests.support.scenes import make_scene
 from python_tests.support.strategies import (
     Batch,
@@ -65,8 +65,8 @@ def test_operators_repeat_bit_for_bit_at_any_number_of_threads(generator, mode, 
     scores, classes = torch.rand(200, generator=generator), labels[0, :200].clamp(0, 2)
     results = at_thread_counts(
         lambda: (
-            moved_grad(lambda a, b: box_iou(a, b, mode), a, b),
-            [moved_grad(lambda x, r=r: loss(x, probs, labels, reduction=r), student) for r in ("none", "sum")],
+            value_and_gradients(lambda a, b: box_iou(a, b, mode), a, b),
+            [value_and_gradients(lambda x, r=r: loss(x, probs, labels, reduction=r), student) for r in ("none", "sum")],
             gmm_em(values, offsets, **options),
             score_voting(a, scores, classes, b, student[0, :200, :3]),
             batched_nms(a, scores, classes, 0.5),

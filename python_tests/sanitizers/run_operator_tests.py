@@ -7,7 +7,7 @@ from python_tests.sanitizers.sanitized_library import BUILD, ROOT, build, run_te
 
 # Excluded folders: formulas, because its module is not part of the library (the operator tests run the same headers);
 # detection, data, engine and commands, because they test Python; package, because it tests the installed library.
-ROOMS = ("ops", "golden", "oracles", "properties", "errors")
+FOLDERS = ("ops", "golden", "oracles", "properties", "errors")
 
 
 def files_of(room: str) -> list[Path]:
@@ -18,5 +18,5 @@ def files_of(room: str) -> list[Path]:
 
 
 if __name__ == "__main__":
-    files = [file for room in ROOMS for file in files_of(room)]
+    files = [file for folder in FOLDERS for file in files_of(folder)]
     sys.exit(run_tests(build(ROOT, BUILD / "library"), files, *sys.argv[1:]).returncode)

@@ -9,7 +9,7 @@ import pytest
 
 import colad_ops._library
 from python_tests.sanitizers.planted_errors import PLANTS
-from python_tests.sanitizers.run_operator_tests import ROOMS, files_of
+from python_tests.sanitizers.run_operator_tests import FOLDERS, files_of
 from python_tests.sanitizers.sanitized_library import ROOT
 
 NAMES_LIBRARY = "import colad_ops; print(colad_ops._library.LIBRARY)"
@@ -48,7 +48,7 @@ def test_every_planted_error_has_its_place_in_the_sources(plant):
     assert (ROOT / "python_tests" / plant.test).is_file()
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_every_room_of_the_run_has_tests(room):
     assert files_of(room)
 

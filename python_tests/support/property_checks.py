@@ -17,7 +17,7 @@ FITTED = ("num_pos", "weights", "means", "variances")  # samples are sorted by c
 SUMMED = ("mean", "std")  # sums over candidates in anchor order
 
 
-def moved_grad(function, *tensors: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+def value_and_gradients(function, *tensors: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Value and gradients, with different weights for every element of the value (exact in the half types)."""
     leaves = [x.detach().clone().requires_grad_() for x in tensors]
     value = function(*leaves)

@@ -37,8 +37,9 @@ namespace match_anchors_cpu {
 // Whether an IoU of 0 can decide a match. If so, some objects must also meet the blocks that they do not reach.
 inline bool zero_matters(const MatchParams& p) { return p.options.iou_threshold <= 0 || p.options.claim_zero_overlap; }
 
-// Where all IoUs of an anchor are 0, the lowest row wins. So, where an IoU of 0 matters, no block may skip the first
-// finite object. No block may skip the objects that are not finite either: their IoUs are 0 or NaN.
+// A block skips an object that does not reach it, as if that object had not been there. Where an IoU of 0 decides, two
+// kinds of objects are not skipped. The first finite one: an anchor whose IoUs are all 0 belongs to the lowest row. And
+// those that are not finite: their IoU is 0 or NaN, whether they reach the block or not.
 template <typename T>
 void collect_objects(const MatchParams& p, int64_t image, MatchObjects<compute_t<T>>& found) {
   using C = compute_t<T>;

@@ -146,7 +146,7 @@ void claim(const ImageView<T> v, bool claim_zero_overlap) {
       const int64_t end = v.end_of_block(block), row = v.first_row + gt.row;
       for (int64_t k = block * kBlockBoxes; k < end; ++k) {
         const int64_t own_row = v.own == nullptr || v.own[k] < 0 ? -1 : v.first_row + v.own[k];
-        const int64_t claimed = claimed_match(own_row, row, low_quality);
+        const int64_t claimed = match_after_claim(own_row, row, low_quality);
         v.matched[k] = ties_best(v.iou_with(gt, k), gt.best, claim_zero_overlap) ? claimed : v.matched[k];
       }
     }

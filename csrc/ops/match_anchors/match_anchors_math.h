@@ -5,10 +5,11 @@
 //   2. An object takes the anchors whose IoU with it ties its best IoU (`low_quality`).
 // Both passes evaluate the same expression, so a tie is exact.
 //
-// CPU and CUDA share the rule: is_own_match, claimed_match, ties_best and is_ignored. Only the update of the largest
-// IoU is written twice. CUDA calls `meet` for one object after the other. The CPU's loop in match_anchors_cpu.h updates
-// a block of anchors with integers, which the compiler can vectorise. python_tests/simt compares the two on every case
-// of the operator, bit for bit.
+// CPU and CUDA share the rule: is_own_match, match_after_claim, ties_best and is_ignored. Two things are written twice.
+// The largest IoU: CUDA calls `meet` for one object after the other, the CPU's loop in match_anchors_cpu.h updates a
+// block of anchors with integers, which the compiler can vectorise. The order of the steps: CUDA calls resolve_match
+// for an anchor that has met all objects, the CPU first matches all anchors and then lets the objects claim theirs.
+// python_tests/simt compares the two on every case of the operator, bit for bit.
 #pragma once
 
 #include "ops/iou/iou_math.h"
@@ -55,7 +56,7 @@ COLAD_HD bool is_own_match(const BestObject<T>& own, T threshold) {
 
 // The match of an anchor that ties the best IoU of object `claimed`. `own_row` is the row of the anchor's own best
 // object.
-COLAD_HD int64_t claimed_match(int64_t own_row, int64_t claimed, LowQuality low_quality) {
+COLAD_HD int64_t match_after_claim(int64_t own_row, int64_t claimed, LowQuality low_quality) {
   if (low_quality == LowQuality::all) {
     return claimed;
   }
@@ -66,7 +67,7 @@ COLAD_HD int64_t claimed_match(int64_t own_row, int64_t claimed, LowQuality low_
 template <typename T>
 COLAD_HD int64_t resolve_match(const BestObject<T>& own, int64_t claimed, T threshold, LowQuality low_quality) {
   if (claimed >= 0 && low_quality != LowQuality::none) {
-    return claimed_match(own.row, claimed, low_quality);
+    return match_after_claim(own.row, claimed, low_quality);
   }
   return is_own_match(own, threshold) ? own.row : kBackground;
 }

@@ -1,4 +1,4 @@
-// The whole assignment on CUDA: five launches, one after the other.
+// The whole assignment on CUDA: one fill and four kernels, one after the other.
 #include "ops/paa_assign/paa_assign.h"
 
 namespace colad {
