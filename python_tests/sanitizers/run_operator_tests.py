@@ -10,10 +10,10 @@ from python_tests.sanitizers.sanitized_library import BUILD, ROOT, build, run_te
 FOLDERS = ("ops", "golden", "oracles", "properties", "errors")
 
 
-def files_of(room: str) -> list[Path]:
-    files = sorted((ROOT / "python_tests" / room).glob("test_*.py"))
+def files_of(folder: str) -> list[Path]:
+    files = sorted((ROOT / "python_tests" / folder).glob("test_*.py"))
     if not files:
-        raise FileNotFoundError(f"no test in python_tests/{room}")
+        raise FileNotFoundError(f"no test in python_tests/{folder}")
     return files
 
 

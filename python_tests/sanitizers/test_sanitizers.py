@@ -49,11 +49,11 @@ def test_every_planted_error_has_its_place_in_the_sources(plant):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_every_room_of_the_run_has_tests(room):
-    assert files_of(room)
+def test_every_folder_of_the_run_has_tests(folder):
+    assert files_of(folder)
 
 
-def test_a_room_without_tests_is_an_error():
+def test_a_folder_without_tests_is_an_error():
     with pytest.raises(FileNotFoundError, match="no test in python_tests/nowhere"):
         files_of("nowhere")
 
