@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 _CHOICES = {
     "low_quality": ("all", "own", "none"),
     "box_cost": ("iou", "giou", "diou", "ciou"),
@@ -90,22 +92,21 @@ class AssignConfig:
 
     def matching_options(self) -> dict[str, Any]:
         """The fields that :func:`colad_ops.match_anchors` takes."""
-        return self._options("iou_threshold", "low_quality", "ignore_iof", "claim_zero_overlap", "inclusive_corners")
+        return self._options(_MATCHING)
 
     def cost_options(self) -> dict[str, Any]:
         """The fields that :func:`colad_ops.assign_cost` takes."""
-        return self._options("alpha", "gamma", "box_cost", "box_weight")
+        return self._options(_COST)
 
     def mixture_options(self) -> dict[str, Any]:
         """The fields that :func:`colad_ops.gmm_em` takes."""
-        return self._options("covariance", "max_iter", "tol", "reg_covar")
+        return self._options(_MIXTURE)
 
     def split_options(self) -> dict[str, Any]:
         """The fields that ``torch.ops.colad.split_candidates`` takes. They include those of the mixture."""
-        of_split = self._options("topk", "split", "single_candidate", "no_component0", "prefix")
-        return of_split | self.mixture_options()
+        return self._options(_SPLIT)
 
-    def _options(self, *names: str) -> dict[str, Any]:
+    def _options(self, names: tuple[str, ...]) -> dict[str, Any]:
         return {name: getattr(self, name) for name in names}
 
     @classmethod
@@ -202,3 +203,16 @@ class AssignConfig:
             low_quality="own", ignore_iof=math.inf, box_cost="giou", claim_zero_overlap=True, inclusive_corners=True
         )
         return dataclasses.replace(preset, **changes)
+
+
+def _fields_of(operator: str) -> tuple[str, ...]:
+    """The fields that ``torch.ops.colad.<operator>`` takes, as its schema names them."""
+    fields = {field.name for field in dataclasses.fields(AssignConfig)}
+    arguments = getattr(torch.ops.colad, operator).default._schema.arguments
+    return tuple(argument.name for argument in arguments if argument.name in fields)
+
+
+_MATCHING = _fields_of("match_anchors")
+_COST = _fields_of("assign_cost")
+_MIXTURE = _fields_of("gmm_em")
+_SPLIT = _fields_of("split_candidates")
