@@ -1,5 +1,4 @@
-// Contract of cost_statistics: the count, mean and standard deviation of the costs of each object's candidates on each
-// level.
+// Contract of cost_statistics: count, mean and standard deviation of the costs of each object's candidates, by level.
 #pragma once
 
 #include "common/boxed.h"
