@@ -42,7 +42,7 @@ PLANTS = (
         file="csrc/ops/nms/nms_cpu.cpp",
         right="end == p.count || p.starts_group(end)",
         wrong="p.starts_group(end) || end == p.count",
-        function="nms_keep",
+        function="run",
         report="ERROR: AddressSanitizer: heap-buffer-overflow",
         test="ops/test_nms.py",
     ),
