@@ -6,6 +6,8 @@
 // a test compares them.
 #include <torch/csrc/stable/library.h>
 
+// Data that a call of matching may leave out.
+#define REGIONS "Tensor? valid=None, Tensor? ignore_boxes=None, Tensor? ignore_offsets=None"
 #define MATCH_OPTIONS                                                      \
   "float iou_threshold=0.1, str low_quality='all', float ignore_iof=0.5, " \
   "bool claim_zero_overlap=False, bool inclusive_corners=False"
@@ -25,10 +27,8 @@ STABLE_TORCH_LIBRARY(colad, m) {
   m.def("aligned_box_iou(Tensor boxes1, Tensor boxes2, str mode='iou') -> Tensor");
   m.def("aligned_box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str mode='iou') -> (Tensor, Tensor)");
   // match_anchors
-  m.def(
-      "match_anchors(Tensor anchors, Tensor gt_boxes, Tensor gt_offsets, Tensor? valid=None, Tensor? "
-      "ignore_boxes=None, "
-      "Tensor? ignore_offsets=None, " MATCH_OPTIONS ") -> (Tensor matched, Tensor iou)");
+  m.def("match_anchors(Tensor anchors, Tensor gt_boxes, Tensor gt_offsets, " REGIONS ", " MATCH_OPTIONS
+        ") -> (Tensor matched, Tensor iou)");
   // assign_cost
   m.def("assign_cost(Tensor[] logits, Tensor[] boxes, Tensor gt_boxes, Tensor gt_labels, Tensor matched, " COST_OPTIONS
         ") -> Tensor");
@@ -46,10 +46,8 @@ STABLE_TORCH_LIBRARY(colad, m) {
       "-> (Tensor num_candidates, Tensor mean, Tensor std)");
   // paa_assign
   m.def(
-      "paa_assign(Tensor[] logits, Tensor[] boxes, Tensor anchors, Tensor gt_boxes, Tensor gt_labels, Tensor "
-      "gt_offsets, "
-      "SymInt[] level_sizes, Tensor? valid=None, Tensor? ignore_boxes=None, "
-      "Tensor? ignore_offsets=None, " MATCH_OPTIONS ", " COST_OPTIONS ", " SPLIT_OPTIONS
+      "paa_assign(Tensor[] logits, Tensor[] boxes, Tensor anchors, Tensor gt_boxes, Tensor gt_labels, "
+      "Tensor gt_offsets, SymInt[] level_sizes, " REGIONS ", " MATCH_OPTIONS ", " COST_OPTIONS ", " SPLIT_OPTIONS
       ") -> (Tensor matched, Tensor cost, Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, "
       "Tensor variances)");
   // colad_assign
