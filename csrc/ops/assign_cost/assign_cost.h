@@ -73,28 +73,18 @@ inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, co
   return call;
 }
 
-// Whether anchor `i` of (B, A) is matched to an object whose row and label exist.
-COLAD_HD bool has_cost(const AssignCostParams& p, int64_t i) {
-  const int64_t row = p.matched[i];
+// Whether an object of row `row`, and its label, exist.
+COLAD_HD bool has_cost(const AssignCostParams& p, int64_t row) {
   return row >= 0 && row < p.objects && p.gt_labels[row] >= 0 && p.gt_labels[row] < p.classes;
 }
 
-// The parts of the cost of anchor `i`. has_cost must hold. The class part sums the classes first, first + step, ...
-template <typename T>
-COLAD_HD float class_cost_at(const AssignCostParams& p, int64_t i, int64_t first, int64_t step) {
-  const ChannelRow logits = channel_row(p.logits, i / p.anchor_count, i % p.anchor_count);
-  const auto logit_at = [&](int64_t c) {
-    return static_cast<float>(static_cast<const T*>(logits.data)[logits.start + c * logits.stride]);
-  };
-  return class_cost(logit_at, first, step, p.classes, p.gt_labels[p.matched[i]], p.options);
-}
-
-COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t i) {
+// The box part of the cost of anchor `i` of (B, A) for object `row`, which exists.
+COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t i, int64_t row) {
   const ChannelRow corner = channel_row(p.boxes, i / p.anchor_count, i % p.anchor_count);
   const auto box_at = [&](int64_t c) {
     return load_float(corner.data, corner.start + c * corner.stride, p.boxes.dtype);
   };
-  const auto gt_at = [&](int64_t c) { return load_float(p.gt_boxes, 4 * p.matched[i] + c, p.gt_dtype); };
+  const auto gt_at = [&](int64_t c) { return load_float(p.gt_boxes, 4 * row + c, p.gt_dtype); };
   return box_cost(Box<float>{box_at(0), box_at(1), box_at(2), box_at(3)},
                   Box<float>{gt_at(0), gt_at(1), gt_at(2), gt_at(3)}, p.options);
 }

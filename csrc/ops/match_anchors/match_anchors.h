@@ -6,6 +6,7 @@
 #include "common/boxed.h"
 #include "common/ragged.h"
 #include "ops/iou/iou.h"
+#include "ops/match_anchors/candidate_buckets.h"
 #include "ops/match_anchors/match_anchors_math.h"
 
 namespace colad {
@@ -100,7 +101,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   q.ignore_boxes = data_or_null<void>(call.ignore_boxes);
   q.ignore_offsets = data_or_null<int64_t>(call.ignore_offsets);
   q.matched = static_cast<int64_t*>(call.matched.data_ptr());
-  q.iou = call.iou.data_ptr();
+  q.iou = with_iou ? call.iou.data_ptr() : nullptr;
   return call;
 }
 
@@ -149,8 +150,18 @@ std::tuple<Tensor, Tensor> match_anchors_op(const Tensor& anchors, const Tensor&
   return {call.matched, call.iou};
 }
 
+// What an assignment on CUDA does with the matches: the matched anchors are listed in the buckets of their objects, and
+// the costs (networks, images, anchors) of all other anchors are written. Without buckets nothing is done.
+struct MatchSink {
+  CandidateBuckets buckets;
+  float* cost;
+};
+
+class CudaScope;
+
 struct MatchAnchorsCuda {
   static void run(const MatchCall& call);
+  static void match(const MatchCall& call, const MatchSink& sink, const CudaScope& scope);
 };
 
 }  // namespace colad

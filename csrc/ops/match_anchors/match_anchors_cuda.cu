@@ -6,6 +6,7 @@
 // object. The result does not depend on the order of the updates.
 #include "common/boxed.h"
 #include "common/cuda.cuh"
+#include "ops/match_anchors/candidate_lists.cuh"
 #include "ops/match_anchors/match_anchors.h"
 
 namespace colad {
@@ -21,7 +22,9 @@ template <typename T>
 __device__ void write_first_pass(const MatchParams& p, int64_t image, int64_t anchor,
                                  const BestObject<compute_t<T>>& best) {
   const int64_t i = image * p.anchor_count + anchor;
-  static_cast<T*>(p.iou)[i] = static_cast<T>(clamp_at_zero(best.iou));
+  if (p.iou != nullptr) {
+    static_cast<T*>(p.iou)[i] = static_cast<T>(clamp_at_zero(best.iou));
+  }
   p.matched[i] = resolve_match(best, -1, static_cast<compute_t<T>>(p.options.iou_threshold), LowQuality::none);
 }
 
@@ -105,6 +108,9 @@ __device__ void for_each_tile(const MatchParams& p, int64_t image, Tile<compute_
     __syncthreads();  // no thread reads the previous tile any more
     for (int i = threadIdx.x; i < count; i += kBlock) {
       tile.gt[i] = measured_box<T>(p, p.gt_boxes, first + i);
+      if (image_of_row(p.gt_offsets, p.images, first + i) != image) {
+        tile.gt[i].area = std::numeric_limits<compute_t<T>>::quiet_NaN();  // wrong offsets: the row is another image's
+      }
       tile.best[i] = best(first + i);
     }
     __syncthreads();
@@ -113,11 +119,16 @@ __device__ void for_each_tile(const MatchParams& p, int64_t image, Tile<compute_
 }
 
 template <typename T>
-__global__ void first_pass_kernel(const __grid_constant__ MatchParams p, void* best_of_objects) {
+__global__ void first_pass_kernel(const __grid_constant__ MatchParams p, const __grid_constant__ MatchSink sink,
+                                  void* best_of_objects) {
   using C = compute_t<T>;
   using Bits = typename Tile<C>::Bits;
   __shared__ Tile<C> tile;
   Bits* object_best = static_cast<Bits*>(best_of_objects);  // (G,)
+  wait_for_previous_kernel();
+  if (sink.cost != nullptr) {
+    zero_counters(sink.buckets);
+  }
   for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
     const TileAnchor<C> own = tile_anchor<T>(p, item);
     BestObject<C> best{C(-1), -1};
@@ -144,12 +155,22 @@ __global__ void first_pass_kernel(const __grid_constant__ MatchParams p, void* b
   }
 }
 
+// Hands the match of anchor `i` of (images, anchors) to an assignment. All lanes of a warp call it.
+__device__ void hand_over(const MatchSink& sink, int64_t i, bool exists, int64_t row) {
+  list_anchor(sink.buckets, i, row);
+  for (int network = 0; exists && row < 0 && network < sink.buckets.networks; ++network) {
+    sink.cost[network * sink.buckets.places() + i] = std::numeric_limits<float>::infinity();
+  }
+}
+
 template <typename T>
-__global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const void* best_of_objects) {
+__global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const __grid_constant__ MatchSink sink,
+                                   const void* best_of_objects) {
   using C = compute_t<T>;
   using Bits = typename Tile<C>::Bits;
   __shared__ Tile<C> tile;
   const Bits* object_best = static_cast<const Bits*>(best_of_objects);
+  wait_for_previous_kernel();
   for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
     const TileAnchor<C> own = tile_anchor<T>(p, item);
     SecondPass<C> pass;
@@ -166,26 +187,37 @@ __global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const 
     if (own.takes_part) {
       write_second_pass<T>(p, own.image, own.anchor, own.box, pass);
     }
+    if (sink.cost != nullptr) {
+      const int64_t i = own.image * p.anchor_count + own.anchor;
+      hand_over(sink, i, own.exists, own.exists ? p.matched[i] : kBackground);
+    }
+  }
+  if (sink.cost != nullptr) {
+    __shared__ int32_t scratch[kBlock / kWarp];
+    begin_buckets<kBlock>(sink.buckets, scratch);
   }
 }
 
 }  // namespace
 
-void MatchAnchorsCuda::run(const MatchCall& call) {
+void MatchAnchorsCuda::match(const MatchCall& call, const MatchSink& sink, const CudaScope& scope) {
   const MatchParams& p = call.params;
   const int64_t work = p.images * p.anchor_count;
-  if (work == 0) {
-    return;
-  }
-  const CudaScope scope(call.anchors);
   Tensor object_best = new_tensor(call.anchors, {p.objects}, compute_type(call.dtype));
   torch::stable::zero_(object_best);
   dispatch_floating(call.dtype, [&]<typename T>() {
-    launch(first_pass_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p, object_best.data_ptr());
-    if (p.options.low_quality != LowQuality::none || p.ignore_boxes != nullptr) {
-      launch(second_pass_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p, object_best.data_ptr());
+    launch(first_pass_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p, sink, object_best.data_ptr());
+    if (p.options.low_quality != LowQuality::none || p.ignore_boxes != nullptr || sink.cost != nullptr) {
+      launch_dependent(second_pass_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p, sink,
+                       object_best.data_ptr());
     }
   });
+}
+
+void MatchAnchorsCuda::run(const MatchCall& call) {
+  if (call.params.images * call.params.anchor_count > 0) {
+    match(call, {}, CudaScope(call.anchors));
+  }
 }
 
 }  // namespace colad

@@ -6,6 +6,7 @@
 
 #include "common/boxed.h"
 #include "ops/gmm_em/gmm_em.h"
+#include "ops/match_anchors/candidate_buckets.h"
 #include "ops/split_candidates/candidates.h"
 
 namespace colad {
@@ -122,9 +123,13 @@ SplitTensors split_candidates_op(const Tensor& cost, const Tensor& matched, cons
   return call.outputs();
 }
 
+class CudaScope;
+
 struct SplitCandidatesCuda {
   static constexpr int64_t kSamplesInPlace = 128;  // in shared memory; 9 samples on each of 5 levels are 45
   static void run(const SplitCall& call);
+  // Splits the candidates in the buckets. The matches of all other anchors are final.
+  static void split(const SplitParams& p, const CandidateBuckets& buckets, const CudaScope& scope);
 };
 
 }  // namespace colad
