@@ -145,7 +145,7 @@ void define_assignment(py::module_ m) {
   });
   m.def("assign_cost", [](const std::vector<float>& classes, int64_t label, std::array<float, 4> box,
                           std::array<float, 4> gt, float alpha, float gamma, float box_weight, int mode, bool probs) {
-    const CostOptions options{{alpha, gamma}, static_cast<IouMode>(mode), box_weight, probs};
+    const CostOptions options{{{alpha, gamma}, static_cast<IouMode>(mode), box_weight}, probs};
     float cost = 0.0f;
     for (size_t c = 0; c < classes.size(); ++c) {
       const bool target = static_cast<int64_t>(c) == label;

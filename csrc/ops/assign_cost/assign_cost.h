@@ -30,19 +30,24 @@ struct AssignCostCall {
   AssignCostParams params;
 };
 
-inline CostOptions cost_options(const FocalLossOptions& focal, std::string_view box_cost, double box_weight,
-                                bool probs) {
+inline SharedCostOptions shared_cost_options(const FocalLossOptions& focal, std::string_view box_cost,
+                                             double box_weight) {
   check_finite(box_weight, "box_weight");
   return {.focal = {static_cast<float>(focal.alpha), static_cast<float>(focal.gamma)},
           .box_cost = iou_mode(box_cost, "box_cost"),
-          .box_weight = static_cast<float>(box_weight),
-          .probs = probs};
+          .box_weight = static_cast<float>(box_weight)};
 }
+
+template <>
+inline constexpr auto kMakeOptions<SharedCostOptions> = &shared_cost_options;
+
+inline CostOptions cost_options(const SharedCostOptions& shared, bool probs) { return {shared, probs}; }
 
 template <>
 inline constexpr auto kMakeOptions<CostOptions> = &cost_options;
 
-inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
+// The checked inputs. The caller says where the costs go.
+inline AssignCostCall assign_cost_inputs(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
                                            const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
                                            const CostOptions& options) {
   check_shape(matched, "matched", {-1, -1}, "(B, A)");
@@ -64,11 +69,18 @@ inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, co
   p.gt_dtype = gt_boxes.scalar_type();
   p.options = options;
 
-  AssignCostCall call{as_contiguous(gt_boxes), as_contiguous(gt_labels), as_contiguous(matched),
-                      new_tensor(matched, {p.images, p.anchor_count}, ScalarType::Float), p};
+  AssignCostCall call{as_contiguous(gt_boxes), as_contiguous(gt_labels), as_contiguous(matched), matched, p};
   call.params.gt_boxes = call.gt_boxes.data_ptr();
   call.params.gt_labels = static_cast<const int64_t*>(call.gt_labels.data_ptr());
   call.params.matched = static_cast<const int64_t*>(call.matched.data_ptr());
+  return call;
+}
+
+inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
+                                           const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
+                                           const CostOptions& options) {
+  AssignCostCall call = assign_cost_inputs(logits, boxes, gt_boxes, gt_labels, matched, options);
+  call.cost = new_tensor(matched, {matched.size(0), matched.size(1)}, ScalarType::Float);
   call.params.cost = static_cast<float*>(call.cost.data_ptr());
   return call;
 }

@@ -10,14 +10,18 @@
 
 namespace colad {
 
-struct CostOptions {
+// The options that networks which assign together share.
+struct SharedCostOptions {
   FocalOptions<float> focal;
   IouMode box_cost;
   float box_weight;
+};
+
+struct CostOptions : SharedCostOptions {
   bool probs;  // class predictions are probabilities, not logits
 };
 
-COLAD_HD float box_cost(const Box<float>& box, const Box<float>& gt, const CostOptions& options) {
+COLAD_HD float box_cost(const Box<float>& box, const Box<float>& gt, const SharedCostOptions& options) {
   return options.box_weight * (1.0f - box_iou(box, gt, options.box_cost));
 }
 
