@@ -48,8 +48,8 @@ void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t
   STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
-// The same for a kernel that starts with wait_for_previous_kernel(). Where the card can (sm_90 and newer), its blocks are
-// set up while the kernel before it still runs (programmatic dependent launch).
+// The same for a kernel that starts with wait_for_previous_kernel(). Where the card can (sm_90 and newer), its blocks
+// are set up while the kernel before it still runs (programmatic dependent launch).
 template <typename... Parameters, typename... Arguments>
 void launch_dependent(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared_bytes,
                       cudaStream_t stream, Arguments... arguments) {

@@ -48,8 +48,8 @@ inline constexpr auto kMakeOptions<CostOptions> = &cost_options;
 
 // The checked inputs. The caller says where the costs go.
 inline AssignCostCall assign_cost_inputs(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
-                                           const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
-                                           const CostOptions& options) {
+                                         const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
+                                         const CostOptions& options) {
   check_shape(matched, "matched", {-1, -1}, "(B, A)");
   check_dtype(matched, "matched", ScalarType::Long);
   AssignCostParams p{};

@@ -45,7 +45,8 @@ __global__ void assign_cost_kernel(const __grid_constant__ AssignCostParams p) {
     for (int first = 0; first < total; first += kAtOnce) {
       const int* const anchor = list.anchor + first;
       for_each_cost<T, kSquare, kProbs>(
-          p, min(total - first, kAtOnce), costs, [=, &p](int i) { return MatchedAnchor{begin + anchor[i], p.matched[begin + anchor[i]]}; },
+          p, minimum(total - first, kAtOnce), costs,
+          [=, &p](int i) { return MatchedAnchor{begin + anchor[i], p.matched[begin + anchor[i]]}; },
           [=, &p](int i, float cost) { p.cost[begin + anchor[i]] = cost; });
     }
     // No barrier here: list_threads writes the next list only after its own barrier, when no thread reads this list.

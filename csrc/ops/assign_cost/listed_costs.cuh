@@ -1,5 +1,5 @@
-// The costs of a few listed anchors, computed by one block. Eight threads share the classes of an anchor. A thread loads
-// all its classes before it uses the first: the loads wait for memory together.
+// The costs of a few listed anchors, computed by one block. Eight threads share the classes of an anchor. A thread
+// loads all its classes before it uses the first: the loads wait for memory together.
 #pragma once
 
 #include "common/reduce.cuh"

@@ -56,7 +56,8 @@ void write_choices(const IndicatorParams& p) {
     p.totals[p.networks + network] = total.count;
     for (int64_t image = 0; image < c.images; ++image) {
       IndicatorSum sum;
-      for (int64_t i = c.gt_offsets[image] * p.values_an_object; i < c.gt_offsets[image + 1] * p.values_an_object; ++i) {
+      for (int64_t i = c.gt_offsets[image] * p.values_an_object; i < c.gt_offsets[image + 1] * p.values_an_object;
+           ++i) {
         sum.add(values[i]);
       }
       p.images[network * c.images + image] = sum.mean();
@@ -95,6 +96,7 @@ struct ColadIndicatorsCpu {
 
 struct ColadSplitCpu {
   static constexpr int64_t kSamplesInPlace = INT64_MAX;
+  static constexpr bool kBuckets = false;
 
   static void run(const ColadSplitCall& call) {
     const ColadSplitParams& p = call.params;

@@ -50,8 +50,9 @@ COLAD_HD int64_t first_of_highest(int64_t networks, Value value) {
 // The network that assigns one level of an object, as in the official code; -1 if there is no candidate.
 //
 // Networks are compared one after the other. With several candidates the highest indicator wins, and of equals the last
-// network. If one of two indicators is undefined, the earlier network stays, unless it has fewer than two candidates and
-// the later one has more (costs may be NaN). With one candidate the lowest mean wins, and of equals the first network.
+// network. If one of two indicators is undefined, the earlier network stays, unless it has fewer than two candidates
+// and the later one has more (costs may be NaN). With one candidate the lowest mean wins, and of equals the first
+// network.
 template <typename Count, typename Mean, typename Value>
 COLAD_HD int64_t teacher_of_level(int64_t networks, Count count, Mean mean, Value value) {
   int64_t last = 0, most = count(0);

@@ -94,7 +94,8 @@ inline IndicatorCall indicator_contract(const std::vector<Tensor>& logits, const
   }
   IndicatorParams p{};
   SplitParams& split = p.split;
-  split.candidates = candidate_contract(call.all_costs, matched, gt_offsets, level_sizes, gt_boxes.size(0), &p.networks);
+  split.candidates =
+      candidate_contract(call.all_costs, matched, gt_offsets, level_sizes, gt_boxes.size(0), &p.networks);
   split.capacity = most_samples(level_sizes, split_options.topk);
   split.options = split_options;
   p.options = options;
@@ -162,9 +163,9 @@ IndicatorTensors colad_indicators_op(std::vector<Tensor> logits, std::vector<Ten
                                      const SplitOptions& split_options) {
   MatchCall match = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, match_options,
                                    /*with_iou=*/false);
-  IndicatorCall call = indicator_contract(logits, boxes, logit_levels, box_levels, probs, gt_boxes, gt_labels,
-                                          gt_offsets, level_sizes, std::move(match), options, cost_options,
-                                          split_options, Backend::kSamplesInPlace);
+  IndicatorCall call =
+      indicator_contract(logits, boxes, logit_levels, box_levels, probs, gt_boxes, gt_labels, gt_offsets, level_sizes,
+                         std::move(match), options, cost_options, split_options, Backend::kSamplesInPlace);
   Backend::run(call);
   return call.outputs();
 }

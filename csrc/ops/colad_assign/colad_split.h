@@ -11,17 +11,17 @@ namespace colad {
 using ColadSplitTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
 struct ColadSplitParams {
-  const float* costs;       // (networks, images, anchors)
-  const int64_t* choice;    // (G, levels)
-  const double* totals;     // (2, networks)
-  float* cost;              // (images, anchors)
-  int64_t* teacher;         // (G, levels)
-  double* indicators;       // (networks,)
-  uint64_t* overflow;       // (images * anchors,): the keys of objects with too many for shared memory
+  const float* costs;     // (networks, images, anchors)
+  const int64_t* choice;  // (G, levels)
+  const double* totals;   // (2, networks)
+  float* cost;            // (images, anchors)
+  int64_t* teacher;       // (G, levels)
+  double* indicators;     // (networks,)
+  uint64_t* overflow;     // (images * anchors,): the keys of objects with too many for shared memory
   int64_t level_begin[kMaxLevels + 1];
-  int levels;               // for which a network is chosen; without granularity object_level one
+  int levels;  // for which a network is chosen; without granularity object_level one
   int64_t networks;
-  bool by_totals;           // the network of the highest mean over all objects assigns them all
+  bool by_totals;  // the network of the highest mean over all objects assigns them all
 };
 
 struct ColadSplitCall {
@@ -34,7 +34,7 @@ inline ColadSplitCall colad_split_contract(const Tensor& costs, const Tensor& ma
                                            const Tensor& choice, const Tensor& totals, const Tensor& counters,
                                            const Tensor& keys, const std::vector<int64_t>& level_sizes,
                                            std::string_view granularity, const SplitOptions& options,
-                                           int64_t samples_in_place) {
+                                           int64_t samples_in_place, bool buckets) {
   check_shape(costs, "costs", {-1, -1, -1}, "(K, B, A)");
   check_dtype(costs, "costs", ScalarType::Float);
   const int64_t networks = costs.size(0), images = costs.size(1), anchors = costs.size(2);
@@ -46,7 +46,6 @@ inline ColadSplitCall colad_split_contract(const Tensor& costs, const Tensor& ma
   check_dtype(totals, "totals", ScalarType::Double);
   check_same_device(totals, "totals", costs, "costs");
   const int64_t objects = choice.size(0);
-  const bool buckets = !costs.is_cpu();
   check_shape(counters, "counters", {buckets ? kCounters + 2 * objects : 0}, "that colad_indicators gave");
   check_dtype(counters, "counters", ScalarType::Int);
   check_same_device(counters, "counters", costs, "costs");
@@ -96,11 +95,12 @@ COLAD_HD int64_t teacher_of(const ColadSplitParams& p, int64_t row, int level) {
 // The operator. Backend::run(call) fills the outputs.
 template <typename Backend>
 ColadSplitTensors colad_split_op(const Tensor& costs, const Tensor& matched, const Tensor& gt_offsets,
-                                 const Tensor& choice, const Tensor& totals, const Tensor& counters,
-                                 const Tensor& keys, std::vector<int64_t> level_sizes, std::string_view granularity,
+                                 const Tensor& choice, const Tensor& totals, const Tensor& counters, const Tensor& keys,
+                                 std::vector<int64_t> level_sizes, std::string_view granularity,
                                  const SplitOptions& options) {
   const ColadSplitCall call = colad_split_contract(costs, matched, gt_offsets, choice, totals, counters, keys,
-                                                   level_sizes, granularity, options, Backend::kSamplesInPlace);
+                                                   level_sizes, granularity, options, Backend::kSamplesInPlace,
+                                                   Backend::kBuckets);
   Backend::run(call);
   const auto& [positives, num_pos, mean, std, weights, means, variances] = call.split.outputs();
   return {positives, call.cost, num_pos, mean, std, weights, means, variances, call.teacher, call.indicators};

@@ -14,7 +14,8 @@ __device__ inline void zero_counters(const CandidateBuckets& b) {
   }
 }
 
-// Lists anchor `index` of (images, anchors) as a candidate of object `row`, unless row < 0. All lanes of a warp call it.
+// Lists anchor `index` of (images, anchors) as a candidate of object `row`, unless row < 0. All lanes of a warp call
+// it.
 __device__ inline void list_anchor(const CandidateBuckets& b, int64_t index, int64_t row) {
   const unsigned votes = __ballot_sync(kFullMask, row >= 0);
   if (votes == 0) {

@@ -8,8 +8,8 @@ namespace colad {
 
 class CudaScope;
 
-// Writes the costs of the listed anchors, and their keys to the buckets. networks[k] is of network k of the buckets. All
-// have the same dtypes and options, except for `probs`.
+// Writes the costs of the listed anchors, and their keys to the buckets. networks[k] is of network k of the buckets.
+// All have the same options, except for `probs`.
 void compute_candidate_costs(const std::vector<AssignCostParams>& networks, const CandidateBuckets& buckets,
                              const CudaScope& scope);
 

@@ -1,5 +1,5 @@
-// The whole assignment on CUDA: four kernels, one after the other. The second pass of matching lists the matched anchors;
-// so the costs and the split are work for the candidates only.
+// The whole assignment on CUDA: four kernels, one after the other. The second pass of matching lists the matched
+// anchors; so the costs and the split are work for the candidates only.
 #include "ops/assign_cost/listed_costs.cuh"
 #include "ops/match_anchors/match_anchors.h"
 #include "ops/paa_assign/candidate_costs.h"
@@ -10,7 +10,8 @@ namespace colad {
 namespace {
 
 constexpr int kNetworksAtOnce = 2;  // as many as the arguments of a launch have room for
-constexpr int kMostBlocks = 1056;   // 8 a multiprocessor of the largest cards; the number of candidates is not known here
+constexpr int kMostBlocks =
+    1056;  // 8 a multiprocessor of the largest cards; the number of candidates is not known here
 
 struct CostsOfNetworks {
   AssignCostParams network[kNetworksAtOnce];
@@ -33,9 +34,9 @@ __global__ void candidate_cost_kernel(const __grid_constant__ CostsOfNetworks p,
       write_key(buckets, p.first + network, list[i], cost);
     };
     if (costs.options.probs) {
-      for_each_cost<T, false, true>(costs, min(listed - first, kAtOnce), memory, matched, use);
+      for_each_cost<T, false, true>(costs, minimum(listed - first, kAtOnce), memory, matched, use);
     } else {
-      for_each_cost<T, kSquare, false>(costs, min(listed - first, kAtOnce), memory, matched, use);
+      for_each_cost<T, kSquare, false>(costs, minimum(listed - first, kAtOnce), memory, matched, use);
     }
   }
 }
@@ -61,11 +62,16 @@ struct PaaAssignCuda {
 
 void compute_candidate_costs(const std::vector<AssignCostParams>& networks, const CandidateBuckets& buckets,
                              const CudaScope& scope) {
-  const unsigned grid = std::min<unsigned>(grid_for(networks.size() * buckets.places(), kAtOnce), kMostBlocks);
-  for (size_t first = 0; first < networks.size(); first += kNetworksAtOnce) {
-    CostsOfNetworks p{{}, static_cast<int>(first), static_cast<int>(std::min<size_t>(networks.size() - first, kNetworksAtOnce))};
-    std::copy_n(networks.begin() + first, p.count, p.network);
-    dispatch_floating(networks[0].logits.dtype, [&]<typename T>() {
+  const auto dtype = [&](size_t k) { return networks[k].logits.dtype; };
+  for (size_t first = 0, count = 1; first < networks.size(); first += count) {
+    count = 1;
+    while (count < kNetworksAtOnce && first + count < networks.size() && dtype(first + count) == dtype(first)) {
+      ++count;
+    }
+    CostsOfNetworks p{{}, static_cast<int>(first), static_cast<int>(count)};
+    std::copy_n(networks.begin() + first, count, p.network);
+    const unsigned grid = std::min<unsigned>(grid_for(count * buckets.places(), kAtOnce), kMostBlocks);
+    dispatch_floating(dtype(first), [&]<typename T>() {
       if (networks[0].options.focal.gamma == 2.0f) {
         launch_dependent(candidate_cost_kernel<T, true>, grid, kCostBlock, 0, scope.stream(), p, buckets);
       } else {

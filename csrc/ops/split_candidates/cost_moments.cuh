@@ -1,6 +1,6 @@
-// Mean and standard deviation of an object's costs, as one warp computes them. The keys of a bucket are in any order, so
-// the sums must not depend on the order: every value is rounded to a multiple of one small unit, and sums of integers
-// are exact. The unit is so small that all values together just fit 62 bits.
+// Mean and standard deviation of an object's costs, as one warp computes them. The keys of a bucket are in any order,
+// so the sums must not depend on the order: every value is rounded to a multiple of one small unit, and sums of
+// integers are exact. The unit is so small that all values together just fit 62 bits.
 #pragma once
 
 #include "common/reduce.cuh"
@@ -53,12 +53,11 @@ __device__ CostMoments cost_moments_warp(const uint64_t* keys, int64_t n, InRang
   }
   smallest = warp_reduce(smallest, Min{});
   largest = -warp_reduce(-largest, Min{});
-  const double sum =
-      order_free_sum(n, count, largest - smallest, keep, [&](int64_t i) { return cost(i) - smallest; });
+  const double sum = order_free_sum(n, count, largest - smallest, keep, [&](int64_t i) { return cost(i) - smallest; });
   const double mean = smallest + sum / double(count);
   const double apart = fmax(largest - mean, mean - smallest);
-  const double squares = order_free_sum(n, count, apart * apart, keep,
-                                        [&](int64_t i) { return (cost(i) - mean) * (cost(i) - mean); });
+  const double squares =
+      order_free_sum(n, count, apart * apart, keep, [&](int64_t i) { return (cost(i) - mean) * (cost(i) - mean); });
   return {count, mean, std_of(squares, count)};
 }
 

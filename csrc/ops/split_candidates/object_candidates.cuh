@@ -25,8 +25,8 @@ struct KeyList {
   int64_t count;
 };
 
-// Reads the keys of object `row`, key(i) for the place i of its bucket, into shared memory, or into the bucket's part of
-// `overflow` if there are too many. Calls visit(anchor, i) for each. All threads of the block call it.
+// Reads the keys of object `row`, key(i) for the place i of its bucket, into shared memory, or into the bucket's part
+// of `overflow` if there are too many. Calls visit(anchor, i) for each. All threads of the block call it.
 template <typename Key, typename Visit>
 __device__ KeyList read_bucket(const CandidateBuckets& b, int64_t row, uint64_t* overflow, Key key, Visit visit,
                                ObjectMemory& memory) {

@@ -59,8 +59,8 @@ struct MeanAndStd {
 
 MeanAndStd moments_of(const uint64_t* keys, int64_t count);
 
-// Moves the samples of an object to the front of `keys`, sorted, fits and scores them. The buffer holds their number and
-// scores.
+// Moves the samples of an object to the front of `keys`, sorted, fits and scores them. The buffer holds their number
+// and scores.
 EmResult fit_samples(const SplitParams& p, uint64_t* keys, int64_t count, FitBuffer& buffer);
 
 // Splits the candidates of one image and writes everything that split_candidates returns of this image. p.matched may

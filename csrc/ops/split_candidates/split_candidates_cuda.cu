@@ -8,8 +8,8 @@
 namespace colad {
 namespace {
 
-// Lists the anchors that are matched to an object of their image. `matched`: where the matches of all anchors are written
-// as they are before an object makes an anchor positive; may be null.
+// Lists the anchors that are matched to an object of their image. `matched`: where the matches of all anchors are
+// written as they are before an object makes an anchor positive; may be null.
 __global__ void list_kernel(const __grid_constant__ CandidateParams p, const __grid_constant__ CandidateBuckets buckets,
                             int64_t* matched) {
   __shared__ int32_t scratch[kObjectBlock / kWarp];
