@@ -90,15 +90,32 @@ COLAD_HD bool has_cost(const AssignCostParams& p, int64_t row) {
   return row >= 0 && row < p.objects && p.gt_labels[row] >= 0 && p.gt_labels[row] < p.classes;
 }
 
-// The box part of the cost of anchor `i` of (B, A) for object `row`, which exists.
-COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t i, int64_t row) {
-  const ChannelRow corner = channel_row(p.boxes, i / p.anchor_count, i % p.anchor_count);
-  const auto box_at = [&](int64_t c) {
-    return load_float(corner.data, corner.start + c * corner.stride, p.boxes.dtype);
-  };
-  const auto gt_at = [&](int64_t c) { return load_float(p.gt_boxes, 4 * row + c, p.gt_dtype); };
-  return box_cost(Box<float>{box_at(0), box_at(1), box_at(2), box_at(3)},
-                  Box<float>{gt_at(0), gt_at(1), gt_at(2), gt_at(3)}, p.options);
+// The four numbers of a box as float32; `stride` is the step from one to the next, in elements.
+template <typename T>
+COLAD_HD Box<float> float_box(const void* data, int64_t start, int64_t stride) {
+  const T* at = static_cast<const T*>(data) + start;
+  return {static_cast<float>(at[0]), static_cast<float>(at[stride]), static_cast<float>(at[2 * stride]),
+          static_cast<float>(at[3 * stride])};
+}
+
+COLAD_HD Box<float> float_box(const void* data, int64_t start, int64_t stride, ScalarType type) {
+  switch (type) {
+    case ScalarType::Float:
+      return float_box<float>(data, start, stride);
+    case ScalarType::Double:
+      return float_box<double>(data, start, stride);
+    case ScalarType::Half:
+      return float_box<torch::headeronly::Half>(data, start, stride);
+    default:
+      return float_box<torch::headeronly::BFloat16>(data, start, stride);
+  }
+}
+
+// The box part of the cost of an anchor for object `row`, which exists.
+COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t image, int64_t anchor, int64_t row) {
+  const ChannelRow at = channel_row(p.boxes, image, anchor);
+  return box_cost(float_box(at.data, at.start, at.stride, p.boxes.dtype), float_box(p.gt_boxes, 4 * row, 1, p.gt_dtype),
+                  p.options);
 }
 
 // The operator. Backend::run(call) fills the output.
