@@ -50,8 +50,8 @@ template <typename... Parameters, typename... Arguments>
 void launch_dependent(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared_bytes,
                       cudaStream_t stream, Arguments... arguments) {
   int device = 0, major = 0;
-  STD_CUDA_CHECK(cudaGetDevice(&device));
-  STD_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  check_launch(cudaGetDevice(&device));
+  check_launch(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
@@ -59,8 +59,7 @@ void launch_dependent(void (*kernel)(Parameters...), unsigned grid, unsigned blo
   config.gridDim = grid, config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes, config.stream = stream;
   config.attrs = &early, config.numAttrs = major >= 9 ? 1 : 0;
-  STD_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
+  check_launch(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 
 }  // namespace colad

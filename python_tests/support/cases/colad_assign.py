@@ -25,6 +25,15 @@ def with_odd_costs(predictions):
     return odd
 
 
+def case_of(count, indicator, granularity, odd_costs=False):
+    scene, predictions = networks(objects=(3, 0, 4), count=count)
+    if odd_costs:
+        predictions = with_odd_costs(predictions)
+    rest = scene.anchors, scene.level_sizes, scene.gt_boxes, scene.gt_labels, scene.gt_offsets
+    name = f"{count}_{indicator}_{granularity}{'_odd_costs' * odd_costs}"
+    return Case(name, predictions, *rest, indicator=indicator, granularity=granularity)
+
+
 class ColadAssignCases:
     """Cases for the emulator, which runs the operators that ``colad_assign`` calls. The function has no contract."""
 
@@ -32,24 +41,19 @@ class ColadAssignCases:
 
     @classmethod
     def cases(cls) -> list[Case]:
-        cases = []
-        for count, indicator, granularity in (
-            (2, "std_mean", "iteration"),
-            (2, "fisher", "iteration"),
-            (3, "std_mean", "image"),
-            (2, "fisher", "object"),
-            (3, "std_mean", "object_level"),
-        ):
-            scene, predictions = networks(objects=(3, 0, 4), count=count)
-            rest = scene.anchors, scene.level_sizes, scene.gt_boxes, scene.gt_labels, scene.gt_offsets
-            options = {"indicator": indicator, "granularity": granularity}
-            cases.append(Case(f"{indicator}_{granularity}_{count}", predictions, *rest, **options))
-            if count == 3:
-                cases.append(Case(f"odd_costs_{granularity}", with_odd_costs(predictions), *rest, **options))
+        scene, predictions = networks(objects=(3, 0, 4))
+        rest = scene.anchors, scene.level_sizes, scene.gt_boxes, scene.gt_labels, scene.gt_offsets
         logits, boxes = predictions[1]
         mixed = [predictions[0], (logits.sigmoid(), boxes), (logits.bfloat16(), boxes)]
-        probs = {"probs": [False, True, False]}
-        cases.append(Case("probabilities_and_dtypes", mixed, *rest, granularity="object", **probs))
-        few = AssignConfig(topk=80, iou_threshold=0.0)
-        cases.append(Case("many_samples", predictions[:2], *rest, few, indicator="fisher", granularity="image"))
-        return cases
+        many_samples = AssignConfig(topk=80, iou_threshold=0.0)
+        return [
+            case_of(2, "std_mean", "iteration"),
+            case_of(2, "fisher", "iteration"),
+            case_of(3, "std_mean", "image"),
+            case_of(3, "std_mean", "image", odd_costs=True),
+            case_of(2, "fisher", "object"),
+            case_of(3, "std_mean", "object_level"),
+            case_of(3, "std_mean", "object_level", odd_costs=True),
+            Case("probabilities_and_dtypes", mixed, *rest, granularity="object", probs=[False, True, False]),
+            Case("many_samples", predictions, *rest, many_samples, indicator="fisher", granularity="image"),
+        ]
