@@ -281,8 +281,7 @@ def colad_assign_reference(
 
     of_levels = granularity == "object_level"
     sizes = list(level_sizes) if of_levels else [matched.shape[1]]
-    statistics = [cost_statistics_reference(c, matched, gt_boxes.shape[0], sizes) for c in costs]
-    count, mean, std = (torch.stack(x) for x in zip(*statistics))  # (K, G, L)
+    count, mean, std = cost_statistics_reference(costs, matched, gt_offsets, gt_boxes.shape[0], sizes)  # (K, G, L)
     if indicator == "fisher":
         values = torch.stack([split(c).fisher for c in costs]).unsqueeze(2)
     else:

@@ -20,7 +20,7 @@ def with_odd_costs(predictions):
     odd = []
     for k, (logits, boxes) in enumerate(predictions):
         logits = logits.clone()
-        logits.view(-1)[k :: 97] = float("nan")
+        logits.view(-1)[k::97] = float("nan")
         odd.append((logits, boxes))
     return odd
 
