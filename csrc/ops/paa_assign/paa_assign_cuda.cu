@@ -5,7 +5,7 @@ namespace colad {
 namespace {
 
 struct PaaAssignCuda {
-  static constexpr bool kWritesIou = true;
+  static constexpr bool kWritesIou = false;
   static constexpr bool kSplitsOverMatches = false;  // a block would overwrite matches that other blocks still read
   static constexpr int64_t kSamplesInPlace = SplitCandidatesCuda::kSamplesInPlace;
 

@@ -20,20 +20,7 @@ struct ObjectMemory {
   int candidates, samples;
 };
 
-// The image whose rows hold `row`: the last image that starts at or before it. The result is in range even if the
-// offsets are wrong.
-__device__ int64_t image_of(const CandidateParams& p, int64_t row) {
-  int64_t low = 0, high = p.images - 1;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (p.gt_offsets[middle] <= row) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return low;
-}
+__device__ int64_t image_of(const CandidateParams& p, int64_t row) { return image_of_row(p.gt_offsets, p.images, row); }
 
 // Merges the moments of all threads in a fixed order. Every thread gets the result.
 __device__ Moments block_merge(Moments moments, ObjectMemory& memory) {
