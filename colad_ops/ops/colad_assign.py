@@ -207,7 +207,7 @@ def _(
         anchors.new_empty((networks, images, count), dtype=torch.float32),
         anchors.new_empty((objects, columns), dtype=torch.int64),
         anchors.new_empty((2, networks), dtype=torch.float64),
-        anchors.new_empty((4 + 2 * objects if buckets else 0,), dtype=torch.int32),
+        anchors.new_empty((4 + 5 * objects if buckets else 0,), dtype=torch.int32),
         anchors.new_empty((networks, images * count if buckets else 0), dtype=torch.int64),
     )
 

@@ -2,7 +2,7 @@
 // last block compares the networks; another one splits the objects.
 #include "common/last_block.cuh"
 #include "ops/colad_assign/colad_split.h"
-#include "ops/paa_assign/candidate_costs.h"
+#include "ops/paa_assign/candidate_costs.cuh"
 #include "ops/split_candidates/object_split.cuh"
 
 namespace colad {
@@ -74,21 +74,72 @@ __device__ void write_choices(const IndicatorParams& p, double* scratch) {
   }
 }
 
-__global__ void indicator_kernel(const __grid_constant__ IndicatorParams p,
-                                 const __grid_constant__ CandidateBuckets buckets) {
-  __shared__ ObjectMemory memory;
-  __shared__ double scratch[kWarp];
-  const int64_t objects = p.split.candidates.objects;
-  wait_for_previous_kernel();
-  for (int64_t i = blockIdx.x; i < p.networks * objects; i += gridDim.x) {
-    const int64_t network = i / objects, row = i % objects;
+// The objects whose costs are all known once a group of anchors is done, for all networks.
+struct Completed {
+  int row[kAtOnce];
+  int count;
+};
+
+// Finds the objects that a group of anchors completes. All threads of the block call it.
+__device__ void find_completed(const CandidateBuckets& b, const ListedAnchor* list, int count, Completed& completed) {
+  __threadfence();
+  if (threadIdx.x == 0) {
+    completed.count = 0;
+  }
+  __syncthreads();
+  if (threadIdx.x < count) {
+    const int row = list[threadIdx.x].row;
+    if (atomicAdd(&b.done[row], 1) == b.networks * b.count[row] - 1) {
+      completed.row[atomicAdd(&completed.count, 1)] = row;
+    }
+    __threadfence();
+  }
+  __syncthreads();
+}
+
+// Writes the indicators of object `row` for all networks. All threads of the block call it.
+__device__ void write_indicators_of_object(const IndicatorParams& p, const CandidateBuckets& buckets, int64_t row,
+                                           ObjectMemory& memory) {
+  for (int64_t network = 0; network < p.networks; ++network) {
     uint64_t* const keys = buckets.keys + network * buckets.places();
     const KeyList list =
         read_bucket(buckets, row, keys, [=](int64_t place) { return keys[place]; }, [](int64_t, int64_t) {}, memory);
     write_indicators(p, network, row, list, memory);
-    __syncthreads();  // the next object reuses the memory
+    __syncthreads();  // the next network reuses the memory
   }
-  if (is_last_block(buckets.arrived + 1)) {
+}
+
+// Writes the indicators of the objects without candidates, in one block.
+__device__ void write_undefined(const IndicatorParams& p, const CandidateBuckets& buckets) {
+  for (int64_t i = threadIdx.x; i < p.networks * p.count(); i += kObjectBlock) {
+    if (buckets.count[i % p.count() / p.values_an_object] == 0) {
+      p.counts[i] = 0;
+      p.values[i] = p.means[i] = std::numeric_limits<double>::quiet_NaN();
+    }
+  }
+}
+
+// The costs of the networks of this launch. The block that completes an object writes the object's indicators; the last
+// block of the last launch adds those of the objects without candidates, and compares the networks.
+template <typename T, bool kSquare>
+__global__ void network_cost_kernel(const __grid_constant__ CostsOfNetworks costs,
+                                    const __grid_constant__ IndicatorParams p,
+                                    const __grid_constant__ CandidateBuckets buckets) {
+  __shared__ ListedCosts cost_memory;
+  __shared__ Completed completed;
+  __shared__ ObjectMemory memory;
+  __shared__ double scratch[kWarp];
+  static_assert(kCostBlock == kObjectBlock);
+  wait_for_previous_kernel();
+  write_candidate_costs<T, kSquare>(costs, buckets, cost_memory, [&](const ListedAnchor* list, int count) {
+    find_completed(buckets, list, count, completed);
+    for (int i = 0; i < completed.count; ++i) {
+      write_indicators_of_object(p, buckets, completed.row[i], memory);
+    }
+  });
+  if (costs.last && is_last_block(buckets.arrived + 1)) {
+    write_undefined(p, buckets);
+    __syncthreads();
     write_choices(p, scratch);
   }
 }
@@ -145,10 +196,11 @@ struct ColadIndicatorsCuda {
     for (const AssignCostCall& of_network : call.costs) {
       costs.push_back(of_network.params);
     }
-    MatchAnchorsCuda::match(call.match, {memory.buckets, costs[0].cost}, scope);
-    compute_candidate_costs(costs, memory.buckets, scope);
-    launch_dependent(indicator_kernel, grid_for(p.networks * c.objects, 1), kObjectBlock, 0, scope.stream(), p,
-                     memory.buckets);
+    const CandidateBuckets& buckets = memory.buckets;
+    MatchAnchorsCuda::match(call.match, {buckets, costs[0].cost}, scope);
+    for_each_cost_launch(costs, buckets, [&]<typename T, bool kSquare>(const auto& of_networks, unsigned grid) {
+      launch_dependent(network_cost_kernel<T, kSquare>, grid, kCostBlock, 0, scope.stream(), of_networks, p, buckets);
+    });
   }
 };
 

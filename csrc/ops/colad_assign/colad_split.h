@@ -46,7 +46,7 @@ inline ColadSplitCall colad_split_contract(const Tensor& costs, const Tensor& ma
   check_dtype(totals, "totals", ScalarType::Double);
   check_same_device(totals, "totals", costs, "costs");
   const int64_t objects = choice.size(0);
-  check_shape(counters, "counters", {buckets ? kCounters + 2 * objects : 0}, "that colad_indicators gave");
+  check_shape(counters, "counters", {buckets ? counters_of(objects) : 0}, "that colad_indicators gave");
   check_dtype(counters, "counters", ScalarType::Int);
   check_same_device(counters, "counters", costs, "costs");
   check_shape(keys, "keys", {networks, buckets ? images * anchors : 0}, "that colad_indicators gave");
@@ -98,9 +98,9 @@ ColadSplitTensors colad_split_op(const Tensor& costs, const Tensor& matched, con
                                  const Tensor& choice, const Tensor& totals, const Tensor& counters, const Tensor& keys,
                                  std::vector<int64_t> level_sizes, std::string_view granularity,
                                  const SplitOptions& options) {
-  const ColadSplitCall call = colad_split_contract(costs, matched, gt_offsets, choice, totals, counters, keys,
-                                                   level_sizes, granularity, options, Backend::kSamplesInPlace,
-                                                   Backend::kBuckets);
+  const ColadSplitCall call =
+      colad_split_contract(costs, matched, gt_offsets, choice, totals, counters, keys, level_sizes, granularity,
+                           options, Backend::kSamplesInPlace, Backend::kBuckets);
   Backend::run(call);
   const auto& [positives, num_pos, mean, std, weights, means, variances] = call.split.outputs();
   return {positives, call.cost, num_pos, mean, std, weights, means, variances, call.teacher, call.indicators};

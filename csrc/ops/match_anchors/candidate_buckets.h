@@ -20,19 +20,24 @@ struct alignas(16) ListedAnchor {
 };
 
 struct CandidateBuckets {
-  int32_t *listed_count, *arrived;  // the number of listed anchors; blocks that have come to their end
-  int32_t* count;                   // (G,) matched anchors of each object
-  int32_t* begin;                   // (G,) the first place of each bucket
-  ListedAnchor* listed;             // (images * anchors,)
-  uint64_t* keys;                   // (networks, images * anchors)
+  int32_t* listed_count;  // the number of listed anchors
+  int32_t* arrived;       // (2,): how many blocks of a kernel have come to their end
+  int64_t* object_best;   // (G,): each object's largest IoU with an anchor, in the type of the matching
+  int32_t* count;         // (G,): matched anchors of each object
+  int32_t* done;          // (G,): costs that are known, of all networks
+  int32_t* begin;         // (G,): the first place of each bucket
+  ListedAnchor* listed;   // (images * anchors,)
+  uint64_t* keys;         // (networks, images * anchors)
   int64_t images, anchor_count, objects;
   int networks;
 
   COLAD_HD int64_t places() const { return images * anchor_count; }
 };
 
-// The memory of the buckets. `counters` holds kCounters integers, `count` and `begin`; all before `begin` start at 0.
-constexpr int64_t kCounters = 4;
+// `counters` holds everything up to `listed`. It starts at 0.
+constexpr int64_t kCounters = 4, kCountersAnObject = 5;
+
+inline int64_t counters_of(int64_t objects) { return kCounters + kCountersAnObject * objects; }
 
 struct BucketMemory {
   Tensor counters, listed, keys;
@@ -42,10 +47,13 @@ struct BucketMemory {
 inline CandidateBuckets buckets_in(const Tensor& counters, const Tensor& listed, const Tensor& keys, int64_t images,
                                    int64_t anchors, int64_t objects, int64_t networks) {
   int32_t* const words = static_cast<int32_t*>(counters.data_ptr());
+  int32_t* const of_objects = words + kCounters + 2 * objects;
   return {.listed_count = words,
           .arrived = words + 1,
-          .count = words + kCounters,
-          .begin = words + kCounters + objects,
+          .object_best = reinterpret_cast<int64_t*>(words + kCounters),
+          .count = of_objects,
+          .done = of_objects + objects,
+          .begin = of_objects + 2 * objects,
           .listed = static_cast<ListedAnchor*>(listed.data_ptr()),
           .keys = static_cast<uint64_t*>(keys.data_ptr()),
           .images = images,
@@ -60,10 +68,11 @@ inline BucketMemory new_buckets(const Tensor& like, int64_t images, int64_t anch
         images * anchors);
   check(objects <= INT32_MAX, "objects should be fewer than 2^31 on CUDA, got ", objects);
   constexpr int64_t kWords = sizeof(ListedAnchor) / sizeof(int64_t);
-  BucketMemory memory{new_tensor(like, {kCounters + 2 * objects}, ScalarType::Int),
+  BucketMemory memory{new_tensor(like, {counters_of(objects)}, ScalarType::Int),
                       new_tensor(like, {images * anchors, kWords}, ScalarType::Long),
                       new_tensor(like, {networks, images * anchors}, ScalarType::Long),
                       {}};
+  torch::stable::zero_(memory.counters);
   memory.buckets = buckets_in(memory.counters, memory.listed, memory.keys, images, anchors, objects, networks);
   return memory;
 }

@@ -7,13 +7,6 @@
 
 namespace colad {
 
-// Sets the counters of the buckets to 0. A kernel before the one that lists anchors calls it.
-__device__ inline void zero_counters(const CandidateBuckets& b) {
-  for (int64_t i = thread_index(); i < b.begin - b.listed_count; i += thread_count()) {
-    b.listed_count[i] = 0;
-  }
-}
-
 // Lists anchor `index` of (images, anchors) as a candidate of object `row`, unless row < 0. All lanes of a warp call
 // it.
 __device__ inline void list_anchor(const CandidateBuckets& b, int64_t index, int64_t row) {

@@ -77,7 +77,6 @@ BucketMemory bucket_candidates(const CandidateParams& p, const Tensor& costs, in
                                const CudaScope& scope) {
   BucketMemory memory = new_buckets(costs, p.images, p.anchor_count, p.objects, networks);
   const unsigned grid = grid_for(p.images * p.anchor_count, kObjectBlock);
-  torch::stable::zero_(memory.counters);
   launch(list_kernel, grid, kObjectBlock, 0, scope.stream(), p, memory.buckets, matched);
   launch(key_kernel, grid, kObjectBlock, 0, scope.stream(), memory.buckets, p.cost);
   return memory;
