@@ -1,9 +1,9 @@
-"""Prints the loops of kernels as the machine has them: ``python -m bench.report.sass_loops gmm_em --kernel 'kernelIfE'``.
+"""Prints the loops of kernels in machine code: ``python -m bench.report.sass_loops gmm_em --kernel kernelIfE``.
 
 For each loop: the source line of its header, and of the shortest and the longest way round it the instructions, the
-cycles of one warp alone (bench/measure/sass_cycles.py) and the loads in flight. ``--holds TEXT`` takes the smallest
+cycles of one warp alone (bench/measure/sass/cycles.py) and the loads in flight. ``--holds TEXT`` takes the smallest
 loop with such a source line; ``--meets 'TEXT;OPCODE;TIMES'`` and ``--never TEXT`` choose the way round it
-(bench/measure/hot_loops.py); ``--listing`` prints the longest way.
+(bench/measure/sass/hot_loops.py); ``--listing`` prints the longest way.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import argparse
 import re
 from pathlib import Path
 
-from bench.measure.cubins import compile_cubins
-from bench.measure.hot_loops import HotLoop, Meet, figures, source_lines, ways_round
-from bench.measure.sass import disassemble
-from bench.measure.sass_flow import Flow
-from bench.measure.sass_ways import Ways
+from bench.measure.sass.cubins import compile_cubins
+from bench.measure.sass.cycles import IN_L2
+from bench.measure.sass.flow import Flow
+from bench.measure.sass.hot_loops import HotLoop, Meet, figures, source_lines, ways_round
+from bench.measure.sass.listing import disassemble
+from bench.measure.sass.ptxas import demangle
+from bench.measure.sass.ways import Ways
 from bench.paths import ROOT
-from bench.report.ptxas_table import demangle
 
 
 def describe(ways: Ways, load_latency: int, listing: bool) -> None:
@@ -36,7 +37,9 @@ def describe(ways: Ways, load_latency: int, listing: bool) -> None:
         file, line = i.lines[0] if i.lines else ("", 0)
         text = source_lines(file)[line - 1].strip() if 0 < line <= len(source_lines(file)) else Path(file).name
         waits = "".join(map(str, c.wait))
-        print(f"    {i.address:5x} stall {c.stall:2} w{c.write_barrier} r{c.read_barrier} wait {waits:6} {i!s:70} {text}")
+        print(
+            f"    {i.address:5x} stall {c.stall:2} w{c.write_barrier} r{c.read_barrier} wait {waits:6} {i!s:70} {text}"
+        )
 
 
 def main() -> None:
@@ -44,7 +47,7 @@ def main() -> None:
     parser.add_argument("ops", nargs="+", help="folders of csrc/ops")
     parser.add_argument("--kernel", default="", help="pattern of the mangled name")
     parser.add_argument("--arch", type=int, default=90)
-    parser.add_argument("--loads", type=int, default=270, help="cycles of a load: 40 in L1, 270 in L2, 500 from memory")
+    parser.add_argument("--loads", type=int, default=IN_L2, help="cycles of a load: 40, 280, 690 from L1, L2, memory")
     parser.add_argument("--holds", action="append", default=[])
     parser.add_argument("--meets", action="append", default=[])
     parser.add_argument("--never", action="append", default=[])

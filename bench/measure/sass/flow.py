@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bench.measure.sass import Instruction, Kernel
+from bench.measure.sass.listing import Instruction, Kernel
 
 ENDS = {"BRA", "EXIT", "RET", "BRX", "JMX", "KILL", "BPT"}
 

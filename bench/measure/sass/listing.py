@@ -79,30 +79,40 @@ INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:(@!?U?P\w+)\s+)?([A-Z][
 HIGH_WORD = re.compile(r"^\s+/\* 0x(\w+) \*/")
 
 
-def disassemble(cubin: Path) -> list[Kernel]:
-    tool = find_nvdisasm()
-    if tool is None:
-        raise SystemExit("nvdisasm not found: pip install nvidia-cuda-nvdisasm, or set NVDISASM")
-    result = subprocess.run([tool, "-c", "-hex", "-gi", cubin], capture_output=True, text=True)
-    if result.returncode != 0:
-        raise SystemExit(f"{tool} {cubin}: {result.stdout}{result.stderr}")
-    return parse(result.stdout)
+def disassemble(cubin: Path, pattern: str = "") -> list[Kernel]:
+    """The kernels whose mangled names match. The listing is kept beside the cubin."""
+    listing = cubin.with_suffix(".sass")
+    if not listing.is_file() or listing.stat().st_mtime_ns < cubin.stat().st_mtime_ns:
+        tool = find_nvdisasm()
+        if tool is None:
+            raise SystemExit("nvdisasm not found: pip install nvidia-cuda-nvdisasm, or set NVDISASM")
+        result = subprocess.run([tool, "-c", "-hex", "-gi", cubin], capture_output=True, text=True)
+        if result.returncode != 0:
+            raise SystemExit(f"{tool} {cubin}: {result.stdout}{result.stderr}")
+        listing.write_text(result.stdout)
+    return parse(listing.read_text(), pattern)
 
 
-def parse(listing: str) -> list[Kernel]:
+def parse(listing: str, pattern: str = "") -> list[Kernel]:
     kernels: list[Kernel] = []
+    wanted = False
     lines: list[tuple[str, int]] = []
     in_comment = False
     low: tuple[str, ...] = ()
     for text in listing.splitlines():
-        if text.startswith("\t//##"):
+        if match := SECTION.match(text):
+            wanted = bool(re.search(pattern, match[1]))
+            kernels += [Kernel(match[1])] if wanted else []
+            lines = []
+        elif not wanted:
+            continue
+        elif text.startswith("\t//##"):
             # A group of comments goes with the instructions after it: the inlined line, then the lines that call it.
             lines = lines if in_comment else []
             file, line = LINE.search(text).groups()
             lines.append((file, int(line)))
             in_comment = True
-            continue
-        if match := INSTRUCTION.match(text):
+        elif match := INSTRUCTION.match(text):
             low, in_comment = match.groups(default=""), False
         elif (match := HIGH_WORD.match(text)) and low:
             address, predicate, opcode, operands, word = low
@@ -110,10 +120,7 @@ def parse(listing: str) -> list[Kernel]:
             made = Instruction(int(address, 16), predicate, opcode, operands, control, tuple(lines))
             kernels[-1].instructions.append(made)
             low = ()
-        elif match := SECTION.match(text):
-            kernels.append(Kernel(match[1]))
-            lines = []
-        elif kernels and (match := LABEL.match(text)):
+        elif match := LABEL.match(text):
             last = kernels[-1].instructions
             kernels[-1].labels[match[1]] = last[-1].address + 16 if last else 0
     return kernels

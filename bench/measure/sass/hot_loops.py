@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.measure.sass import NO_BARRIER, Instruction, Kernel
-from bench.measure.sass_cycles import simulate
-from bench.measure.sass_flow import Flow, Loop
-from bench.measure.sass_ways import Ways
+from bench.measure.sass.cycles import simulate
+from bench.measure.sass.flow import Flow, Loop
+from bench.measure.sass.listing import NO_BARRIER, Instruction, Kernel
+from bench.measure.sass.ways import Ways, whole_kernel
 from bench.paths import ROOT
 
 
@@ -27,11 +28,15 @@ class Meet:
 
 @dataclass(frozen=True)
 class HotLoop:
+    """A loop, and the usual way round it."""
+
     holds: tuple[str, ...]
     """Parts of source lines. The loop is the smallest one that has instructions of all of them."""
     meets: tuple[Meet, ...] = ()
     never: tuple[str, ...] = ()
     """Parts of source lines that do not run with the options of the workload."""
+    longest: bool = True
+    """Which of the ways that are left: with every ``if`` of the source taken, or with none."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,11 @@ class Figures:
 
     instructions: int
     cycles: int
+    """Of one warp alone (cycles.py)."""
     loads: int
+    """The most loads of global memory that are in flight when the loop waits for one of them."""
     waited: dict[str, int]
+    """Cycles waited for the results of each kind of instruction."""
 
 
 @cache
@@ -67,30 +75,43 @@ def find_loop(flow: Flow, holds: tuple[str, ...]) -> Loop:
     raise LookupError(f"{flow.kernel.name} has no loop with the source lines {holds}")
 
 
-def ways_round(flow: Flow, hot: HotLoop) -> Ways:
-    loop = find_loop(flow, hot.holds)
+def avoid(texts: tuple[str, ...]) -> Callable[[Instruction], bool]:
+    return lambda instruction: any(comes_from(instruction, text) for text in texts)
 
+
+def ways_round(flow: Flow, hot: HotLoop) -> Ways:
     def marker_of(instruction: Instruction) -> int | None:
         for n, meet in enumerate(hot.meets):
-            if re.match(meet.opcode, instruction.opcode) and any(meet.text in x for x in texts(instruction)[:1]):
-                return n
+            # With a predicate it may do nothing.
+            if not instruction.predicate and re.match(meet.opcode, instruction.opcode):
+                if any(meet.text in line for line in texts(instruction)[:1]):
+                    return n
         return None
 
-    def is_never(address: int) -> bool:
-        code = flow.blocks[address].instructions
-        return any(2 * sum(comes_from(i, text) for i in code) > len(code) for text in hot.never)
-
-    never = frozenset(address for address in loop.body if is_never(address))
-    return Ways(flow, loop, marker_of, tuple(meet.times for meet in hot.meets), never)
+    wanted = tuple(meet.times for meet in hot.meets)
+    return Ways(flow, find_loop(flow, hot.holds), marker_of, wanted, avoid(hot.never))
 
 
-def figures(way: list[Instruction], load_latency: int) -> Figures:
-    cycles = simulate(way, load_latency, times=3)
+def usual_way(flow: Flow, hot: HotLoop) -> list[Instruction]:
+    ways = ways_round(flow, hot)
+    return ways.longest() if hot.longest else ways.shortest()
+
+
+def straight_way(flow: Flow, hot_loops: Iterable[HotLoop], never: tuple[str, ...] = ()) -> list[Instruction]:
+    """The shortest way through the kernel that runs each of the hot loops once."""
+    headers = [find_loop(flow, hot.holds).header for hot in hot_loops]
+    marker = {address: n for n, address in enumerate(headers)}
+    wanted = (1,) * len(headers)
+    return Ways(flow, whole_kernel(flow), lambda i: marker.get(i.address), wanted, avoid(never)).shortest()
+
+
+def figures(way: list[Instruction], load_latency: int, times: int = 3) -> Figures:
+    """``times``: the cycles are those of the last of so many executions one after the other."""
+    cycles = simulate(way, load_latency, times)
     return Figures(len(way), cycles.total, loads_in_flight(way), cycles.waited)
 
 
 def loads_in_flight(way: list[Instruction]) -> int:
-    """The most loads of global memory that are on their way when the loop first waits for one of them."""
     most, pending = 0, []
     for instruction in way * 2:
         if any(barrier in instruction.control.wait for barrier in pending):

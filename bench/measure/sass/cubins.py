@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,20 @@ class Cubin:
     """What ptxas said of each kernel."""
 
 
+def tool(name: str) -> str | None:
+    """A program of the path or of the running Python's environment."""
+    return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+
+
 def have_compiler() -> bool:
-    return all(shutil.which(tool) for tool in ("nvcc", "cmake", "ninja"))
+    return all(tool(name) for name in ("nvcc", "cmake", "ninja"))
+
+
+def architectures() -> list[int]:
+    """Those that CMakeLists.txt compiles for."""
+    compile_commands()
+    cache = (FOLDER / "cmake" / "CMakeCache.txt").read_text()
+    return [int(x) for x in re.findall(r"\d+", re.search(r"^COLAD_CUDA_ARCHS:\w+=(.*)", cache, re.MULTILINE)[1])]
 
 
 def sources() -> list[Path]:
@@ -76,10 +89,9 @@ def compile_commands() -> dict[Path, list[str]]:
     database = folder / "compile_commands.json"
     description = ROOT / "CMakeLists.txt"
     if not database.is_file() or database.stat().st_mtime_ns < description.stat().st_mtime_ns:
-        configure = ["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", "-DCOLAD_CUDA=ON", f"-DTORCH_DIRECTORY={torch}"]
-        result = subprocess.run(
-            [*configure, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"], capture_output=True, text=True
-        )  # fmt: skip
+        options = ["-DCOLAD_CUDA=ON", f"-DTORCH_DIRECTORY={torch}", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"]
+        command = [tool("cmake"), "-S", ROOT, "-B", folder, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"]
+        result = subprocess.run([*command, *options], capture_output=True, text=True)
         if result.returncode != 0:
             raise SystemExit(result.stdout + result.stderr)
         database.touch()
