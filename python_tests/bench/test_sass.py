@@ -88,6 +88,12 @@ def test_a_slow_path_is_avoided_unless_there_is_no_other_way():
     assert opcodes(Ways(flow, flow.loops[0]).longest()) == "FADD CALL.REL.NOINC DADD RET FMUL BRA"
 
 
+def test_code_for_a_diverged_warp_is_avoided():
+    text = "A: FADD\nBRA.DIV ~URZ, `(C)\nB: FMUL\n@P1 BRA `(A)\nEXIT\nC: WARPSYNC R1\nSHFL\nBRA `(B)"
+    flow = Flow(kernel(text))
+    assert opcodes(Ways(flow, flow.loops[0]).longest()) == "FADD BRA.DIV FMUL BRA"
+
+
 def test_markers_count_the_trips_of_an_inner_loop():
     flow = Flow(kernel("A: FADD\nB: FMUL\n@P0 BRA `(B)\n@P1 BRA `(A)\nEXIT"))
     loop = flow.loops[0]

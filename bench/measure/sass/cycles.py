@@ -27,7 +27,7 @@ LATENCY = {
     r"LDL": IN_L1,
     r"SHFL|REDUX": 23,
     r"MUFU|F2F|F2I|I2F|FRND|POPC|FLO|BREV": 20,
-    r"D[A-Z]+": 16,  # float64, where its latency is variable (not on sm_80, sm_90, sm_100)
+    r"D[A-Z]+": 16,  # float64 where it releases barriers: sm_80 and sm_120, not sm_90 and sm_100
     r"S2R|S2UR": 30,
     r"R2UR": 12,
     r"BAR": 30,

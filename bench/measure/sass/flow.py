@@ -89,8 +89,8 @@ def split_blocks(kernel: Kernel) -> list[Block]:
 
 
 def is_conditional(i: Instruction) -> bool:
-    # "BRA P2, `(label)": the predicate may also be the first operand; "BRA.DIV UR8" jumps when the warp has diverged.
-    return (i.predicate not in ("", "@PT", "@UPT")) or bool(re.match(r"!?U?(P|R)\d", i.operands))
+    # BRA.DIV jumps if the warp has diverged. In "BRA P2, `(label)" the predicate is the first operand.
+    return i.predicate not in ("", "@PT", "@UPT") or i.opcode == "BRA.DIV" or bool(re.match(r"!?U?P\d", i.operands))
 
 
 def branch_target(kernel: Kernel, i: Instruction) -> int | None:
