@@ -3,7 +3,7 @@
 #pragma once
 
 #include "common/boxed.h"
-#include "ops/colad_assign/colad_indicators.h"
+#include "ops/colad_assign/colad_assign.h"
 
 namespace colad {
 
