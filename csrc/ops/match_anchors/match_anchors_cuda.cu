@@ -34,9 +34,9 @@ __device__ void find_best_of_objects(const MatchParams& p, unsigned tile, unsign
     gt = measured_box<T>(p, p.gt_boxes, row);
     image = p.valid_stride_image == 0 ? 0 : image_of_row(p.gt_offsets, p.images, row);
   }
+  const unsigned met = __ballot_sync(kFullMask, reaches(gt.box, hull));
   objects.write({gt, C(-1)});
   Bits<C> best = 0;  // of this lane's object
-  const unsigned met = __ballot_sync(kFullMask, gt.area == gt.area && reaches(gt.box, hull));
   objects.for_each(met, [&]<int count>(const int (&lanes)[count], const MetObject<C>(&met_objects)[count]) {
     C ious[count];
     match_ious(met_objects, own.box, ious);
@@ -46,7 +46,7 @@ __device__ void find_best_of_objects(const MatchParams& p, unsigned tile, unsign
     }
     Bits<C> tops[count];
     for (int i = 0; i < count; ++i) {
-      tops[i] = warp_max(ious[i] > C(0) ? bits_of(ious[i]) : Bits<C>(0));
+      tops[i] = warp_max(ious[i] > C(0) ? bits_of(ious[i]) : Bits<C>(0));  // an area of NaN gives an IoU of NaN
     }
     for (int i = 0; i < count; ++i) {
       best = lanes[i] == own_lane ? tops[i] : best;
