@@ -2,8 +2,8 @@
 // if no object claims anchors. The second finds the match of every anchor.
 //
 // A thread has one anchor. The warps of a block do not depend on each other: each meets the objects that reach the box
-// around its anchors (match_warp.cuh). All images have the same anchors, so a warp reads its anchors once for 32
-// objects of any images (first pass), or for several images (second pass).
+// around its anchors (match_warp.cuh). All images have the same anchors, so a warp reads its anchors once for
+// several objects of any images (first pass), or for several images (second pass).
 //
 // An object's largest IoU is an integer atomic maximum of the bits of values >= 0, which have the order of the values.
 // The result does not depend on the order of the updates.
@@ -15,35 +15,43 @@
 namespace colad {
 namespace {
 
-// Images of an item of the second pass. To read the anchors and find their hull takes as many instructions as two
-// images. More images leave fewer blocks: 4 make 700 blocks of 16 images with 22,400 anchors. Not tuned on a card.
-constexpr int kImages = 4;
+// Objects of a part of the first pass, and images of a part of the second. To read the anchors and to find their hull
+// takes as many instructions as 4 objects that reach it, or two images. But the warps of coarse levels meet all objects
+// of a part one after the other, and the others wait for them at the end of the kernel. Not tuned on a card.
+constexpr int kObjects = 16, kImages = 4;
 constexpr int kWarps = kTile / kWarp;
 
-// Finds the largest IoU of the 32 objects of a part with the anchors of a tile.
+// Finds the largest IoU of each object of a part with the anchors of a tile.
 template <typename T>
 __device__ void find_best_of_objects(const MatchParams& p, unsigned tile, unsigned part,
                                      Bits<compute_t<T>>* object_best, WarpObjects<compute_t<T>>& objects) {
   using C = compute_t<T>;
-  const int own_lane = threadIdx.x % kWarp, row = static_cast<int>(part) * kWarp + own_lane;
+  const int own_lane = threadIdx.x % kWarp, row = static_cast<int>(part) * kObjects + own_lane;
   const TileAnchor<C> own = anchor_of_tile<T>(p, tile);
   const Box<C> hull = hull_of_warp(own.box.box);
   MatchBox<C> gt{box_of_nothing<C>(), C(0)};
   int64_t image = 0;
-  if (row < static_cast<int>(p.objects)) {
+  if (own_lane < kObjects && row < static_cast<int>(p.objects)) {
     gt = measured_box<T>(p, p.gt_boxes, row);
     image = p.valid_stride_image == 0 ? 0 : image_of_row(p.gt_offsets, p.images, row);
   }
+  const unsigned met = __ballot_sync(kFullMask, reaches(gt.box, hull));
   objects.write({gt, C(-1)});
   Bits<C> best = 0;  // of this lane's object
-  const unsigned met = __ballot_sync(kFullMask, gt.area == gt.area && reaches(gt.box, hull));
-  objects.for_each(met, [&](int lane, const MetObject<C>& object) {
-    C iou = match_iou(object.box, own.box);
-    if (p.valid_stride_image != 0 && !own.takes_part_in(p, __shfl_sync(kFullMask, image, lane))) {
-      iou = C(0);
+  objects.for_each(met, [&]<int count>(const int (&lanes)[count], const MetObject<C>(&met_objects)[count]) {
+    C ious[count];
+    match_ious(met_objects, own.box, ious);
+    for (int i = 0; i < count && p.valid_stride_image != 0; ++i) {
+      const bool takes_part = own.takes_part_in(p, __shfl_sync(kFullMask, image, lanes[i]));
+      ious[i] = takes_part ? ious[i] : C(0);
     }
-    const Bits<C> top = warp_max(iou > C(0) ? bits_of(iou) : Bits<C>(0));
-    best = lane == own_lane ? top : best;
+    Bits<C> tops[count];
+    for (int i = 0; i < count; ++i) {
+      tops[i] = warp_max(ious[i] > C(0) ? bits_of(ious[i]) : Bits<C>(0));  // an area of NaN gives an IoU of NaN
+    }
+    for (int i = 0; i < count; ++i) {
+      best = lanes[i] == own_lane ? tops[i] : best;
+    }
   });
   if (best > 0) {
     atomicMax(&object_best[row], best);
@@ -139,11 +147,15 @@ struct SecondPassWarp {
       const int first = chunk_end - kWarp;
       const unsigned of_image = left & __ballot_sync(kFullMask, first + static_cast<int>(threadIdx.x % kWarp) < end);
       left ^= of_image;
-      objects.for_each(met & of_image, [&](int lane, const MetObject<C>& object) {
-        const C iou = match_iou(object.box, own.box);
-        meet(found.own, iou, first + lane);
-        found.claimed = iou == object.tie ? first + lane : found.claimed;
-      });
+      objects.for_each(met & of_image,
+                       [&]<int count>(const int (&lanes)[count], const MetObject<C>(&met_objects)[count]) {
+                         C ious[count];
+                         match_ious(met_objects, own.box, ious);
+                         for (int i = 0; i < count; ++i) {
+                           meet(found.own, ious[i], first + lanes[i]);
+                           found.claimed = ious[i] == met_objects[i].tie ? first + lanes[i] : found.claimed;
+                         }
+                       });
       if (end <= chunk_end) {
         return found;
       }
@@ -228,7 +240,7 @@ __global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const 
 
 void MatchAnchorsCuda::match(const MatchCall& call, const MatchSink& sink, const CudaScope& scope) {
   const MatchParams& p = call.params;
-  const Items first(p.anchor_count, p.objects, kWarp), second(p.anchor_count, p.images, kImages);
+  const Items first(p.anchor_count, p.objects, kObjects), second(p.anchor_count, p.images, kImages);
   void* const object_best = sink.buckets.object_best;
   dispatch_floating(call.dtype, [&]<typename T>() {
     if (p.options.low_quality != LowQuality::none && p.objects > 0 && p.anchor_count > 0) {

@@ -67,14 +67,21 @@ class WarpObjects {
     __syncwarp();
   }
 
-  // Calls visit(lane, object) for the object of each lane in `met`, in order. All lanes make all visits.
+  // Visits the objects of the lanes in `met`, in order, two at a time: a warp then waits for both at once. The last may
+  // be alone. Calls visit(lanes, objects) with arrays of two, or of one. All lanes make all visits.
   template <typename Visit>
   __device__ void for_each(unsigned met, Visit visit) const {
-    for (unsigned left = met; left != 0; left &= left - 1) {
-      const int lane = __ffs(static_cast<int>(left)) - 1;
-      const StoredBox<C> b = objects_[lane].box;
-      const Values values = objects_[lane].values;
-      visit(lane, MetObject<C>{{{b.x1, b.y1, b.x2, b.y2}, values.area}, values.tie});
+    unsigned left = met;
+    while ((left & (left - 1)) != 0) {
+      const int first = take_lane(left), second = take_lane(left);
+      const int lanes[] = {first, second};
+      const MetObject<C> objects[] = {read(first), read(second)};
+      visit(lanes, objects);
+    }
+    if (left != 0) {
+      const int lanes[] = {take_lane(left)};
+      const MetObject<C> objects[] = {read(lanes[0])};
+      visit(lanes, objects);
     }
   }
 
@@ -86,7 +93,32 @@ class WarpObjects {
     StoredBox<C> box;
     Values values;
   };
+  // Takes the lowest lane out of the mask.
+  __device__ static int take_lane(unsigned& left) {
+    const int lane = __ffs(static_cast<int>(left)) - 1;
+    left &= left - 1;
+    return lane;
+  }
+
+  __device__ MetObject<C> read(int lane) const {
+    const StoredBox<C> b = objects_[lane].box;
+    const Values values = objects_[lane].values;
+    return {{{b.x1, b.y1, b.x2, b.y2}, values.area}, values.tie};
+  }
+
   Stored objects_[kWarp];
 };
+
+// match_iou of one anchor with each of the objects.
+template <typename C, int count>
+__device__ void match_ious(const MetObject<C> (&objects)[count], const MatchBox<C>& anchor, C (&ious)[count]) {
+  C overlaps[count];
+  for (int i = 0; i < count; ++i) {
+    overlaps[i] = match_overlap(objects[i].box, anchor);
+  }
+  for (int i = 0; i < count; ++i) {
+    ious[i] = match_iou(overlaps[i], objects[i].box, anchor);
+  }
+}
 
 }  // namespace colad
