@@ -187,6 +187,10 @@ __device__ void finish_anchor(const MatchParams& p, const MatchSink& sink, int64
     }
   }
   if (sink.cost != nullptr) {
+    if (matched >= 0 && image_of_row(p.gt_offsets, p.images, matched) != image) {
+      matched = kBackground;  // wrong offsets: a row has one image, or its bucket would mix anchors of several
+      p.matched[i] = matched;
+    }
     list_anchor(sink.buckets, i, own.exists() ? matched : static_cast<int>(kBackground));
     for (int network = 0; own.exists() && matched < 0 && network < sink.buckets.networks; ++network) {
       sink.cost[network * sink.buckets.places() + i] = std::numeric_limits<float>::infinity();
