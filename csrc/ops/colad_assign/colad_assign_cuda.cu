@@ -27,8 +27,9 @@ __device__ void write_indicators(const IndicatorParams& p, int64_t network, int6
   for (int level = warp; level < p.values_an_object; level += kObjectBlock / kWarp) {
     const bool all = p.options.granularity != Granularity::object_level;
     const int64_t first = all ? 0 : c.level_begin[level], end = all ? c.anchor_count : c.level_begin[level + 1];
-    const CostMoments moments =
-        cost_moments_warp(list.keys, list.count, [=](int64_t anchor) { return anchor >= first && anchor < end; });
+    const CostMoments moments = with_keys(list, memory, [&](const uint64_t* keys) {
+      return cost_moments_warp(keys, list.count, [=](int64_t anchor) { return anchor >= first && anchor < end; });
+    });
     if (lane == 0) {
       p.counts[i + level] = moments.count;
       p.means[i + level] = moments.mean;
@@ -167,18 +168,17 @@ __global__ void colad_split_kernel(const __grid_constant__ SplitParams p, const 
       networks[threadIdx.x] = network_or_first(teacher, c.networks);
     }
     __syncthreads();
-    const int64_t image = image_of_row(candidates.gt_offsets, candidates.images, row);
-    const int64_t first = image * candidates.anchor_count;
     const auto network_of = [&](int64_t anchor) { return networks[level_of(anchor, c.level_begin)]; };
     const auto key = [&](int64_t place) {
-      return buckets.keys[network_of(sample_anchor(buckets.keys[place])) * buckets.places() + place];
+      const int64_t anchor = buckets.anchor_of(sample_anchor(buckets.keys[place]));
+      return buckets.keys[network_of(anchor) * buckets.places() + place];
     };
-    const auto visit = [&](int64_t anchor, int64_t) {
-      p.matched[first + anchor] = kBackground;
-      c.cost[first + anchor] = c.costs[network_of(anchor) * buckets.places() + first + anchor];
+    const auto visit = [&](int64_t index, int64_t anchor) {
+      p.matched[index] = kBackground;
+      c.cost[index] = c.costs[network_of(anchor) * buckets.places() + index];
     };
     const KeyList list = read_bucket(buckets, row, c.overflow, key, visit, memory);
-    split_object(p, image, row, list, memory);
+    split_object(p, row, list, memory);
   }
 }
 

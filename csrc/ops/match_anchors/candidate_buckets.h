@@ -27,11 +27,14 @@ struct CandidateBuckets {
   int32_t* done;          // (G,): costs that are known, of all networks
   int32_t* begin;         // (G,): the first place of each bucket
   ListedAnchor* listed;   // (images * anchors,)
-  uint64_t* keys;         // (networks, images * anchors)
+  uint64_t* keys;         // (networks, images * anchors): costs and indices of (images, anchors)
   int64_t images, anchor_count, objects;
   int networks;
 
   COLAD_HD int64_t places() const { return images * anchor_count; }
+
+  // The anchor within its image.
+  COLAD_HD int64_t anchor_of(int64_t index) const { return index - quotient(index, anchor_count) * anchor_count; }
 };
 
 // `counters` holds everything up to `listed`. It starts at 0.

@@ -7,7 +7,7 @@
 namespace colad {
 
 __device__ inline void write_key(const CandidateBuckets& b, int network, const ListedAnchor& at, float cost) {
-  b.keys[network * b.places() + b.begin[at.row] + at.place] = candidate_key(cost, at.index % b.anchor_count);
+  b.keys[network * b.places() + b.begin[at.row] + at.place] = candidate_key(cost, at.index);
 }
 
 }  // namespace colad

@@ -21,13 +21,18 @@ __device__ inline EmResult fit_samples(const Samples& samples, const MixtureOpti
   return fit_mixture_warp([&](int64_t i) { return samples.cost(i); }, samples.count, samples.responsibility, options);
 }
 
-// Chooses the samples of an object, in shared memory or, if it can have too many, in the scratch memory of the call.
-__device__ inline Samples samples_of(const SplitParams& p, int64_t row, const KeyList& list, ObjectMemory& memory) {
-  const bool in_shared = p.capacity <= kSamples;
-  uint64_t* const chosen = in_shared ? memory.chosen : p.keys + row * p.capacity;
-  uint64_t* const sorted = in_shared ? memory.sorted : p.sorted + row * p.capacity;
-  const int count = choose_samples(p, list, chosen, sorted, memory);
-  return {sorted, count, in_shared ? memory.responsibility : p.responsibility + 2 * row * p.capacity};
+// Chooses the samples of an object. They are in shared memory or, if an object can have too many, in the part `slot` of
+// the scratch memory of the call. All threads of the block call it.
+__device__ inline Samples samples_of(const SplitParams& p, int64_t slot, const KeyList& list, ObjectMemory& memory) {
+  return with_keys(list, memory, [&](const uint64_t* keys) {
+    if (p.capacity <= kSamples) {
+      const int count = choose_samples(p, keys, list.count, memory.chosen, memory.sorted, memory);
+      return Samples{memory.sorted, count, memory.responsibility};
+    }
+    uint64_t* const sorted = p.sorted + slot * p.capacity;
+    const int count = choose_samples(p, keys, list.count, p.keys + slot * p.capacity, sorted, memory);
+    return Samples{sorted, count, p.responsibility + 2 * slot * p.capacity};
+  });
 }
 
 __device__ inline Peak warp_reduce_peak(Peak peak) {
@@ -39,8 +44,9 @@ __device__ inline Peak warp_reduce_peak(Peak peak) {
   return peak;
 }
 
-// Fits and splits the samples, and writes their matches and the results of the object. The first warp calls it.
-__device__ inline void split_samples(const SplitParams& p, int64_t image, int64_t row, const Samples& samples) {
+// Fits and splits the samples, and writes their matches and the results of the object. `first` is the first anchor of
+// the image, of (images, anchors). The first warp calls it.
+__device__ inline void split_samples(const SplitParams& p, int64_t first, int64_t row, const Samples& samples) {
   const int lane = threadIdx.x;
   const EmResult fit = fit_samples(samples, p.options.mixture);
   const MixtureTerms terms = mixture_terms(fit.mixture);
@@ -54,7 +60,7 @@ __device__ inline void split_samples(const SplitParams& p, int64_t image, int64_
   for (int64_t i = lane; i < samples.count; i += kWarp) {
     const int label = score_value(samples.cost(i), terms).label;
     const Fate fate = fate_of(i, label, {samples.count, peak.position}, p.options);
-    p.matched[image * p.candidates.anchor_count + sample_anchor(samples.sorted[i])] = outcome(fate, row);
+    p.matched[first + sample_anchor(samples.sorted[i])] = outcome(fate, row);
     num_pos += fate == Fate::positive;
   }
   num_pos = warp_reduce(num_pos, Add{});
@@ -69,13 +75,14 @@ __device__ inline void split_samples(const SplitParams& p, int64_t image, int64_
 // Splits the candidates of an object: the first warp fits the samples, and the second one meanwhile computes mean and
 // standard deviation of all costs. The matches of the candidates are already background. All threads of the block call
 // it.
-__device__ inline void split_object(const SplitParams& p, int64_t image, int64_t row, const KeyList& list,
-                                    ObjectMemory& memory) {
+__device__ inline void split_object(const SplitParams& p, int64_t row, const KeyList& list, ObjectMemory& memory) {
   const Samples samples = samples_of(p, row, list, memory);
   if (threadIdx.x < kWarp) {
-    split_samples(p, image, row, samples);
+    split_samples(p, list.first, row, samples);
   } else if (threadIdx.x < 2 * kWarp) {
-    const CostMoments moments = cost_moments_warp(list.keys, list.count, [](int64_t) { return true; });
+    const CostMoments moments = with_keys(list, memory, [&](const uint64_t* keys) {
+      return cost_moments_warp(keys, list.count, [](int64_t) { return true; });
+    });
     if (threadIdx.x == kWarp) {
       p.mean[row] = moments.mean;
       p.std[row] = moments.std;

@@ -45,12 +45,10 @@ __global__ void split_kernel(const __grid_constant__ SplitParams p, const __grid
   __shared__ ObjectMemory memory;
   wait_for_previous_kernel();
   for (int64_t row = blockIdx.x; row < p.candidates.objects; row += gridDim.x) {
-    const int64_t image = image_of_row(p.candidates.gt_offsets, p.candidates.images, row);
-    int64_t* const matched = p.matched + image * p.candidates.anchor_count;
     const KeyList list = read_bucket(
         buckets, row, buckets.keys, [&](int64_t place) { return buckets.keys[place]; },
-        [&](int64_t anchor, int64_t) { matched[anchor] = kBackground; }, memory);
-    split_object(p, image, row, list, memory);
+        [&](int64_t index, int64_t) { p.matched[index] = kBackground; }, memory);
+    split_object(p, row, list, memory);
   }
 }
 
@@ -61,9 +59,9 @@ __global__ void statistics_kernel(const __grid_constant__ StatisticsParams p,
   for (int64_t i = thread_index() / kWarp; i < p.networks * objects * levels; i += thread_count() / kWarp) {
     const int64_t network = i / levels / objects, row = i / levels % objects, level = i % levels;
     const int64_t first = p.candidates.level_begin[level], end = p.candidates.level_begin[level + 1];
-    const CostMoments moments =
-        cost_moments_warp(buckets.keys + network * buckets.places() + buckets.begin[row], buckets.count[row],
-                          [=](int64_t anchor) { return anchor >= first && anchor < end; });
+    const CostMoments moments = cost_moments_warp(
+        buckets.keys + network * buckets.places() + buckets.begin[row], buckets.count[row],
+        [&](int64_t index) { return buckets.anchor_of(index) >= first && buckets.anchor_of(index) < end; });
     if (threadIdx.x % kWarp == 0) {
       p.count[i] = moments.count;
       p.mean[i] = moments.mean;
