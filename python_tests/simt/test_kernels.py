@@ -4,16 +4,19 @@ several orders of the threads. ``simt/__init__.py`` describes the other checks."
 from __future__ import annotations
 
 import re
+from math import inf, nan
 
 import pytest
 import torch
 
 from colad_ops.ops.colad_assign import GRANULARITIES, INDICATORS
+from colad_ops.ops.iou import MODES
 from python_tests import simt
 from python_tests.simt.comparison import OPERATORS, OperatorCases, assert_kernels_equal_the_cpu, calls_of, name_of
 from python_tests.simt.kernel_table import KERNELS, SEEDS
 from python_tests.support.cases import colad_assign, paa_assign
-from python_tests.support.op_contract import Case
+from python_tests.support.op_contract import Case, assert_same
+from python_tests.support.scenes import random_boxes
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +73,20 @@ def test_reads_of_the_split_grow_with_the_candidates_only(objects: int, device: 
     offsets = torch.tensor([0, objects])
     device.call("split_candidates", (cost, matched, offsets, objects, [anchors]), seed=0)
     threads, reads = 256, device.reads()["split_kernel"]
-    # Every thread reads where its object's bucket lies and which image is the object's.
+    # Every thread reads where its object's bucket lies.
     assert candidates <= reads <= candidates + 6 * threads * objects
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("bad", [nan, inf, 1e30])
+def test_gradients_of_boxes_that_are_not_finite(device: simt.Device, mode: str, bad: float) -> None:
+    """The backward of box_iou skips pairs of finite boxes without a derivative, and no others."""
+    first, second = random_boxes(torch.Generator().manual_seed(0), 45, 100.0).split([5, 40])
+    grad = torch.linspace(-1.0, 1.0, 200).view(5, 40)
+    grad[1, 2], first[3, 2], second[7, 0], second[8] = bad, bad, -bad, bad
+    for args in ((grad, first, second, mode), (grad.T.contiguous(), second, first, mode)):
+        expected = torch.ops.colad.box_iou_backward(*args)
+        assert_same(device.call("box_iou_backward", args, seed=0), expected, rtol=2e-5, atol=2e-5)
 
 
 def test_every_kernel_was_run() -> None:

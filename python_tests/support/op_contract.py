@@ -183,7 +183,8 @@ class GradientContract(NoSyncContract):
     differentiable: tuple[int, ...]
     """Indices of the arguments that have a gradient."""
     kinks: tuple[str, ...] = ()
-    """Cases at points where the function has no derivative, so differences are no reference for gradients."""
+    """Cases for which differences are no reference for gradients: the function has no derivative there, or there are
+    too many values."""
 
     @classmethod
     def cases_of(cls, law: str) -> list[Case]:

@@ -33,6 +33,16 @@ COLAD_HD void overlap_extent(T d, T a1, T a2, T b1, T b2, T& da1, T& da2, T& db1
 
 }  // namespace iou_detail
 
+// Whether a pair of finite boxes may have a derivative other than 0. Of iou and iof only boxes that overlap or touch
+// do.
+template <typename T>
+COLAD_HD bool may_have_derivative(const Box<T>& a, const Box<T>& b, IouMode mode) {
+  constexpr MayBeNan kNan = MayBeNan::neither;
+  const bool meet = smaller<kNan>(a.x2, b.x2) - larger<kNan>(a.x1, b.x1) >= T(0) &&
+                    smaller<kNan>(a.y2, b.y2) - larger<kNan>(a.y1, b.y1) >= T(0);
+  return meet || (mode != IouMode::iou && mode != IouMode::iof);
+}
+
 // Adds grad * d(box_iou)/d(box) to da and db.
 template <typename T>
 COLAD_HD void box_iou_backward(const Box<T>& a, const Box<T>& b, IouMode mode, T grad, Box<T>& da, Box<T>& db) {

@@ -52,11 +52,10 @@ void collect_objects(const MatchParams& p, int64_t image, MatchObjects<compute_t
     if (at % kTestedObjects == 0) {
       found.everywhere.push_back(0);
     }
-    const bool finite = is_finite(gt.box);
-    if (everywhere && is_met_everywhere(finite, finite_before)) {
+    if (everywhere && !finite_before) {
       found.everywhere.back() |= 1u << at % kTestedObjects;
     }
-    finite_before |= finite;
+    finite_before |= is_finite(gt.box);
     found.objects.push_back({gt.box, gt.area, static_cast<bits_t<C>>(row - first), C(0), 0, -1});
   }
   const size_t padded = found.everywhere.size() * kTestedObjects;

@@ -140,9 +140,9 @@ COLAD_HD C match_overlap(const MatchBox<C>& gt, const MatchBox<C>& anchor) {
   return box_overlap<MayBeNan::neither>(gt.box, anchor.box);
 }
 
-// iou_of for two boxes whose areas are not NaN, from their overlap. Boxes that overlap have a union > 0, and other boxes
-// need no division: their IoU is 0, or NaN if the overlap is infinity times 0. Both passes evaluate this one expression,
-// so that a tie is exact.
+// iou_of for two boxes whose areas are not NaN, from their overlap. Boxes that overlap have a union > 0, and other
+// boxes need no division: their IoU is 0, or NaN if the overlap is infinity times 0. Both passes evaluate this one
+// expression, so that a tie is exact.
 template <typename C>
 COLAD_HD C match_iou(C overlap, const MatchBox<C>& gt, const MatchBox<C>& anchor) {
   return overlap > C(0) ? overlap / (gt.area + anchor.area - overlap) : overlap;

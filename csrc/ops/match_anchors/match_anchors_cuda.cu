@@ -130,8 +130,7 @@ struct SecondPassWarp {
       }
       // An object that claims the anchors of IoU 0 meets them all.
       const Box<C>& box = object.box.box;
-      meets = reaches(box, hull) || object.tie == C(0) ||
-              (options.zero_matters && is_met_everywhere(is_finite(box), finite_before<T>(p, row)));
+      meets = reaches(box, hull) || object.tie == C(0) || (options.zero_matters && !finite_before<T>(p, row));
       meets &= object.box.area == object.box.area;  // an object whose area is NaN matches nothing
     }
     objects.write(object);

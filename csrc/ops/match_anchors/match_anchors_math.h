@@ -5,8 +5,8 @@
 //   2. An object takes the anchors whose IoU with it ties its best IoU (`low_quality`).
 // Both passes evaluate the same expression, so a tie is exact.
 //
-// CPU and CUDA share the rule: is_own_match, match_after_claim, ties_best, is_met_everywhere and is_ignored. Two things
-// are written twice. The largest IoU: CUDA calls `meet` for one object after the other, the CPU's loop in
+// CPU and CUDA share the rule: is_own_match, match_after_claim, ties_best, zero_matters and is_ignored. Two things are
+// written twice. The largest IoU: CUDA calls `meet` for one object after the other, the CPU's loop in
 // match_anchors_cpu.h updates a block of anchors with integers, which the compiler can vectorise. The order of the
 // steps: CUDA finds only the objects' best IoUs in the first pass, and calls resolve_match in the second for an anchor
 // that has met all objects; the CPU matches all anchors in the first, and then lets the objects claim theirs.
@@ -29,15 +29,12 @@ struct MatchOptions {
 };
 
 // Anchors are met in groups: blocks on the CPU, warps on CUDA. A group skips an object that does not reach the box
-// around its anchors, as if that object had not been there: all IoUs would be 0. That is exact unless an IoU of 0 can
-// decide.
+// around its anchors, as if that object had not been there: all IoUs would be 0. Where an IoU of 0 can decide, the
+// objects of an image up to the first finite one are not skipped: an anchor whose IoUs are all 0 belongs to the lowest
+// row, and the IoU with an object that is not finite may be NaN instead.
 COLAD_HD bool zero_matters(const MatchOptions& options) {
   return options.iou_threshold <= 0 || options.claim_zero_overlap;
 }
-
-// If it can, two kinds of objects are not skipped. The first finite one: an anchor whose IoUs are all 0 belongs to the
-// lowest row. And those that are not finite: their IoU is 0 or NaN, whether they reach the group or not.
-COLAD_HD bool is_met_everywhere(bool finite, bool finite_before) { return !finite || !finite_before; }
 
 template <typename T, typename Row = int64_t>
 struct BestObject {

@@ -8,6 +8,10 @@ from python_tests.support.op_contract import Case
 from python_tests.support.scenes import random_boxes
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+# (n, m) of matrices that CUDA's backward cuts into several blocks: of columns, of rows, of both, and the same with more
+# rows than columns.
+SHAPES = ((5, 300), (300, 5), (20, 30), (30, 20), (40, 150), (150, 40))
+BATCHED_SHAPES = ((20, 150), (40, 9))
 # Differences do not give the derivative at tied corners, nor for CIoU: its alpha is a constant in the derivative, but
 # not in differences.
 KINKS = tuple(f"special_{mode}" for mode in MODES) + tuple(f"ciou_{str(dtype)[6:]}" for dtype in DTYPES)
@@ -35,7 +39,7 @@ def special() -> torch.Tensor:
 class BoxIouCases:
     operator, reference = staticmethod(box_iou), staticmethod(box_iou_reference)
     differentiable = (0, 1)
-    kinks = KINKS
+    kinks = KINKS + tuple(f"{n}_x_{m}" for n, m in (*SHAPES, *BATCHED_SHAPES))
 
     @classmethod
     def cases(cls):
@@ -54,6 +58,14 @@ class BoxIouCases:
         yield_cases += [
             Case("batched", boxes(12, 3).view(3, 4, 4), boxes(15, 4).view(3, 5, 4), mode="giou", representative=True),
             Case("broadcast", boxes(8, 3).view(2, 1, 4, 4), boxes(15, 4).view(3, 5, 4), mode="iou"),
+            *(
+                Case(f"{n}_x_{m}", boxes(n, 5).to(dtype), boxes(m, 6).to(dtype), mode=mode)
+                for (n, m), mode, dtype in zip(SHAPES, (*MODES, "iou"), (*DTYPES, *DTYPES))
+            ),
+            *(
+                Case(f"{n}_x_{m}", boxes(3 * n, 7).view(3, n, 4), boxes(3 * m, 8).view(3, m, 4), mode="iou")
+                for n, m in BATCHED_SHAPES
+            ),
             Case("no_rows", boxes(0, 1), boxes(3, 2), mode="giou", representative=True),
             Case("no_columns", boxes(3, 1), boxes(0, 2), mode="giou"),
         ]
