@@ -1,12 +1,14 @@
 """Runs the CUDA kernels on the CPU. g++ compiles the operators' unmodified ``*_cuda.cu`` files against a small
 emulator, which registers them as ``torch.ops.colad_simt``. They are built in ``build/simt`` when a source is newer.
 
-Every CUDA thread is a fiber. The threads of a block run in a seeded random order from barrier to barrier. The kernels
-are compiled with ``-fsanitize=thread``; ``memory.cpp`` replaces its run-time library and checks every load and store:
+Every CUDA thread is a fiber. Up to four blocks are in flight, and their threads run in a seeded random order from
+barrier to barrier. The kernels are compiled with ``-fsanitize=thread``; ``instrumentation.cpp`` replaces its run-time
+library, so that ``memory.cpp`` checks every load and store:
 
 - the address lies in a tensor of the call;
 - memory that is read has been written before;
-- there was a barrier since another thread accessed the same memory.
+- there was a barrier since another thread of the block accessed the same memory, or a fence, an atomic operation and a
+  fence since a thread of another block did.
 
 ``-fsanitize=alignment`` also checks the alignment that a wide load or store requires.
 """
@@ -45,6 +47,15 @@ INCLUDES = [
     "-isystem",
     str(TORCH / "include"),
 ]
+
+MAX_GRID = 1 << int(re.search(r"\bkMaxGrid = 1 << (\d+);", (CSRC / "common" / "launch.cuh").read_text())[1])
+"""The most blocks of a launch on a card."""
+
+
+def max_grid(seed: int) -> int:
+    """In turn 3 blocks, as many as on a card, and 1: where a block processes several items, what it leaves behind for
+    the next one shows."""
+    return (3, MAX_GRID, 1)[seed % 3]
 
 
 class DoesNotCompile(Exception):
@@ -119,9 +130,9 @@ class Device:
         return [(base + address, size) for address, size, name in symbols if name.startswith("_ZZN5colad")]
 
     def call(self, name: str, args: tuple, seed: int) -> object:
-        """Calls the operator ``colad_simt::name``. The seed determines the order of the threads."""
+        """Calls the operator ``colad_simt::name``. The seed determines the order of the threads and the largest grid."""
         self._library.simt_forget()
-        self._library.simt_seed(seed)
+        self._library.simt_begin(seed, max_grid(seed))
         for tensor in _tensors(args):
             storage = tensor.untyped_storage()
             self._library.simt_hand_over(ctypes.c_void_p(storage.data_ptr()), ctypes.c_size_t(storage.nbytes()), 0)

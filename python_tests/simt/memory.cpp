@@ -94,9 +94,12 @@ struct Touch {
 }  // namespace
 
 void touch(const void* address, size_t bytes, Access access, const void* pc) {
+  if (!in_kernel) {
+    return;
+  }
   Running& now = device.current->running;
   const auto begin = reinterpret_cast<uintptr_t>(address);
-  if (!in_kernel || (begin >= now.stack_begin && begin < now.stack_end)) {
+  if (begin >= device.current->stack->begin && begin < device.current->stack->end) {
     return;
   }
   in_kernel = false;

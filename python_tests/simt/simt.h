@@ -24,6 +24,9 @@ Dim block_size();
 Dim grid_size();
 int lane();
 
+// The most blocks of a launch.
+int64_t max_grid();
+
 // Runs `thread` once for every thread of every block; throws std::runtime_error naming the kernel and the line when a
 // barrier, a collective operation of a warp or an access to memory is wrong. `launch`: the kernel's name, then a comma.
 // `dependent`: it may start before the work ahead of it in the stream has ended.
