@@ -12,7 +12,7 @@ from torch import Tensor
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
 from colad_ops.devices import check_same_device
-from colad_ops.ops.assign_cost import Levels, assign_cost
+from colad_ops.ops.assign_cost import Levels, as_levels, assign_cost
 from colad_ops.ops.match_anchors import match_anchors
 from colad_ops.ops.split_candidates import CostStatistics, cost_statistics, split_candidates
 
@@ -118,6 +118,13 @@ def colad_assign(
     if len(are_probs) != networks or not all(isinstance(p, bool) for p in are_probs):
         raise RuntimeError(f"probs should be one bool or one a network ({networks}), got {probs}")
 
+    # Matching runs before the operator that gets the predictions.
+    check_same_device(
+        anchors=anchors,
+        gt_labels=gt_labels,
+        logits=[x for logits, _ in predictions for x in as_levels(logits)],
+        boxes=[x for _, boxes in predictions for x in as_levels(boxes)],
+    )
     matched = match_anchors(
         anchors,
         gt_boxes,

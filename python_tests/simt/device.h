@@ -88,8 +88,9 @@ struct Device {
   Dim grid, block;
   bool dependent = false, waited = false;  // the launch; whether any thread of it has waited
   uint32_t max_grid = 0;
-  uint32_t launches = 0, phase = 0;
-  std::string launched;  // names of kernels since the last call of an operator, a line each
+  int card = 0;                      // where the launch runs
+  uint32_t launches = 0, phase = 1;  // what the host wrote counts as phase 1
+  std::string log;                   // since the last call of an operator, a line each
 };
 
 extern Device device;

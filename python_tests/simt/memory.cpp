@@ -109,6 +109,11 @@ void touch(const void* address, size_t bytes, Access access, const void* pc) {
                 nearest_range(range == nullptr ? begin : range->end),
             pc);
   }
+  if (range->origin != Origin::shared && range->origin != Origin::arguments && range->card != device.card) {
+    fail_at(name_of(access) + std::string(name_of(range->origin)) + " of card " + std::to_string(range->card) +
+                " from card " + std::to_string(device.card),
+            pc);
+  }
   if (range->read_only() && access != Access::read && access != Access::fresh_read) {
     fail_at(name_of(access) + std::string(name_of(range->origin)), pc);
   }

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "card.h"
 #include "device.h"
 #include "releases.h"
 
@@ -117,7 +118,7 @@ Dim grid_size() { return device.grid; }
 int lane() { return running().thread % kWarp; }
 int64_t max_grid() { return device.max_grid; }
 
-void run(const char* launch, Dim grid, Dim block, bool dependent, const std::function<void()>& thread) {
+void run(const char* launch, Dim grid, Dim block, void* stream, bool dependent, const std::function<void()>& thread) {
   device.kernel = first_argument(launch);
   if (grid.x == 0 || block.x == 0 || block.x > kMaxBlock) {
     throw std::runtime_error("kernel " + device.kernel + ": " + std::to_string(grid.x) + " blocks of " +
@@ -130,8 +131,11 @@ void run(const char* launch, Dim grid, Dim block, bool dependent, const std::fun
   device.body = &thread;
   device.error.clear();
   ++device.launches;
-  device.launched += device.kernel + '\n';
+  device.card = card.current_device();
+  record("launch\t" + device.kernel + '\t' + std::to_string(device.card) + '\t' +
+         std::to_string(reinterpret_cast<uintptr_t>(stream)));
   forget_releases();
+  const CardUnlocked unlocked;
   try {
     run_blocks();
   } catch (...) {
@@ -144,6 +148,8 @@ void run(const char* launch, Dim grid, Dim block, bool dependent, const std::fun
         ": no thread waits for the work ahead in the stream, so the work after it may overtake it");
   }
 }
+
+void record(const std::string& event) { device.log += event + '\n'; }
 
 void yield() {
   if (device.random.below(kYield) == 0) {
@@ -172,7 +178,7 @@ void fail_at(const std::string& message, const void* pc) {
 extern "C" void simt_begin(unsigned seed, unsigned max_grid) {
   simt::device.random.state = seed;
   simt::device.max_grid = max_grid;
-  simt::device.launched.clear();
+  simt::device.log.clear();
 }
-extern "C" const char* simt_launched() { return simt::device.launched.c_str(); }
+extern "C" const char* simt_log() { return simt::device.log.c_str(); }
 extern "C" unsigned simt_launches() { return simt::device.launches; }

@@ -42,9 +42,10 @@ inline CostOptions cost_options(const FocalLossOptions& focal, std::string_view 
 template <>
 inline constexpr auto kMakeOptions<CostOptions> = &cost_options;
 
+// Messages compare devices with that of `device_from`: the argument from which `matched` has its device.
 inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
                                            const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
-                                           const CostOptions& options) {
+                                           const CostOptions& options, const char* device_from = "matched") {
   check_shape(matched, "matched", {-1, -1}, "(B, A)");
   check_dtype(matched, "matched", ScalarType::Long);
   AssignCostParams p{};
@@ -52,15 +53,15 @@ inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, co
   p.anchor_count = matched.size(1);
   check(!logits.empty(), "logits should have at least one level, got none");
   p.classes = logits[0].dim() == 3 ? logits[0].size(2) : -1;
-  p.logits = check_levels(logits, "logits", p.images, p.anchor_count, p.classes, matched, "matched");
-  p.boxes = check_levels(boxes, "boxes", p.images, p.anchor_count, 4, matched, "matched");
+  p.logits = check_levels(logits, "logits", p.images, p.anchor_count, p.classes, matched, device_from);
+  p.boxes = check_levels(boxes, "boxes", p.images, p.anchor_count, 4, matched, device_from);
   check_shape(gt_boxes, "gt_boxes", {-1, 4}, "(G, 4)");
   check_floating(gt_boxes, "gt_boxes");
-  check_same_device(gt_boxes, "gt_boxes", matched, "matched");
+  check_same_device(gt_boxes, "gt_boxes", matched, device_from);
   p.objects = gt_boxes.size(0);
   check_shape(gt_labels, "gt_labels", {p.objects}, "(G,), one a row of gt_boxes");
   check_dtype(gt_labels, "gt_labels", ScalarType::Long);
-  check_same_device(gt_labels, "gt_labels", matched, "matched");
+  check_same_device(gt_labels, "gt_labels", matched, device_from);
   p.gt_dtype = gt_boxes.scalar_type();
   p.options = options;
 
