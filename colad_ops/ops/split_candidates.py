@@ -33,6 +33,9 @@ def split_candidates(
 
     Results and errors are those of :func:`colad_ops.paa_assign`.
     """
+    # The operator does not get gt_boxes and gt_labels, so their devices are checked here.
+    if not cost.device == gt_boxes.device == gt_labels.device:
+        check_same_device(cost=cost, gt_boxes=gt_boxes, gt_labels=gt_labels)
     cost = cost.detach()
     positives, num_pos, mean, std, weights, means, variances = torch.ops.colad.split_candidates(
         cost=cost,
@@ -44,9 +47,6 @@ def split_candidates(
     )
     if debug.checks_data(cost):
         debug.check_offsets("gt_offsets", gt_offsets, gt_boxes.shape[0])
-    # The operator does not get gt_boxes and gt_labels, so their devices are checked here.
-    if not cost.device == gt_boxes.device == gt_labels.device:
-        check_same_device(cost=cost, gt_boxes=gt_boxes, gt_labels=gt_labels)
     if gt_labels.shape != gt_boxes.shape[:1]:
         raise RuntimeError(
             f"gt_labels should have shape ({gt_boxes.shape[0]},), one a row of gt_boxes, got {tuple(gt_labels.shape)}"

@@ -65,6 +65,20 @@ inline std::string shape_of(const Tensor& tensor) {
 
 inline const char* dtype_name(ScalarType type) { return torch::headeronly::toString(type); }
 
+// Part of a message. It reads the tensor only where the message is written.
+struct DeviceOf {
+  const Tensor& tensor;
+};
+
+inline DeviceOf device_of(const Tensor& tensor) { return {tensor}; }
+
+inline std::ostream& operator<<(std::ostream& out, DeviceOf device) {
+  if (device.tensor.is_cuda()) {
+    return out << "cuda:" << device.tensor.get_device_index();
+  }
+  return out << (device.tensor.is_cpu() ? "cpu" : "another kind of device");
+}
+
 inline bool is_floating(ScalarType type) {
   return type == ScalarType::Float || type == ScalarType::Double || type == ScalarType::Half ||
          type == ScalarType::BFloat16;
@@ -104,8 +118,7 @@ inline void check_same_dtype(const Tensor& tensor, const char* name, const Tenso
 inline void check_same_device(const Tensor& tensor, const char* name, const Tensor& other, const char* other_name) {
   check(tensor.is_cuda() == other.is_cuda() && tensor.is_cpu() == other.is_cpu() &&
             tensor.get_device_index() == other.get_device_index(),
-        name, " and ", other_name, " should be on the same device, got ", tensor.is_cuda() ? "cuda:" : "cpu ",
-        tensor.get_device_index(), " and ", other.is_cuda() ? "cuda:" : "cpu ", other.get_device_index());
+        name, " and ", other_name, " should be on the same device, got ", device_of(tensor), " and ", device_of(other));
 }
 
 // A size of -1 in `expected` accepts any size. `shape` is the expected shape as the message writes it, e.g. "(G, 4)".

@@ -1,37 +1,11 @@
-// Every kernel is launched through this header. It makes the tensor's device current, takes torch's stream, and checks
-// the launch for an error. The tests replace this header by one of the same name that runs the kernels on the CPU.
+// Every kernel is launched through this header, which checks the launch for an error. The tests replace it by one of
+// the same name that runs the kernels on the CPU.
 #pragma once
 
-#include <cuda_runtime.h>
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/accelerator.h>
-
-#include "common/check.h"
+#include "common/cuda_scope.h"
 #include "common/launch_check.cuh"
 
-// This function of the stable ABI is in libtorch_cuda.so. It is a weak symbol, so this library also loads in a CPU-only
-// torch. There it is null, and nothing calls it because no CUDA tensor can exist.
-extern "C" {
-__attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** ret_stream);
-}
-
 namespace colad {
-
-// As long as this object lives, the tensor's device is current. stream() is torch's stream on that device.
-class CudaScope {
- public:
-  explicit CudaScope(const Tensor& tensor) : guard_(tensor.get_device_index()) {
-    void* stream = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
-    stream_ = static_cast<cudaStream_t>(stream);
-  }
-
-  cudaStream_t stream() const { return stream_; }
-
- private:
-  torch::stable::accelerator::DeviceGuard guard_;
-  cudaStream_t stream_;
-};
 
 // The most blocks of a launch. If there is more work, every block loops over several parts of it. This many blocks fill
 // any card: 2^16 blocks of 256 threads are over 50 full waves on 132 multiprocessors.

@@ -8,7 +8,7 @@
 #include "common/check.h"
 #include "common/cuda_driver.h"
 
-// In libtorch_cuda.so, and weak: see launch.cuh.
+// In libtorch_cuda.so, and weak: see cuda_scope.h.
 extern "C" {
 __attribute__((weak)) AOTITorchError torch_c10_cuda_check_msg(int32_t err, const char* filename,
                                                               const char* function_name, uint32_t line_number,

@@ -26,21 +26,29 @@ def one_tensor_elsewhere():
 def test_a_tensor_without_data_among_others_is_named(function, valid, path):
     """If a call mixes a meta tensor and tensors with data, torch runs the fake kernel. Its result would be
     uninitialised."""
-    assert_device_is_named(function, valid, path, torch.device("meta"))
+    assert_device_is_named(function, valid, path, torch.device("meta"), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("function", "valid", "path"), list(one_tensor_elsewhere()))
 def test_a_cuda_tensor_among_others_is_named(function, valid, path, cuda):
-    assert_device_is_named(function, valid, path, cuda)
+    assert_device_is_named(function, valid, path, cuda, torch.device("cpu"))
 
 
-def assert_device_is_named(function, valid, path, device):
-    mixed = tree_map_with_path(lambda at, value: value.to(device) if at == path else value, valid)
+@pytest.mark.parametrize(("function", "valid", "path"), list(one_tensor_elsewhere()))
+def test_a_tensor_among_cuda_tensors_is_named(function, valid, path, cuda):
+    """A kernel that got a pointer to memory of the host would spoil every later CUDA call of the process."""
+    assert_device_is_named(function, valid, path, torch.device("cpu"), cuda)
+
+
+def assert_device_is_named(function, valid, path, device, device_of_others):
+    def place(at, value):
+        return value.to(device if at == path else device_of_others) if isinstance(value, Tensor) else value
+
     with pytest.raises(RuntimeError) as error:
-        function(**mixed)
+        function(**tree_map_with_path(place, valid))
     names = {str(path[0].key), *(("logits", "boxes")[key.idx] for key in path[2:])}
     message = str(error.value)
-    assert "should be on the same device, got " in message and device.type in message
+    assert "should be on the same device, got " in message and ("meta" if device.type == "meta" else "cpu") in message
     assert any(name in message for name in names)
 
 

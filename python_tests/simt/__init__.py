@@ -1,12 +1,14 @@
 """Runs the CUDA kernels on the CPU. g++ compiles the operators' unmodified ``*_cuda.cu`` files against a small
 emulator, which registers them as ``torch.ops.colad_simt``. They are built in ``build/simt`` when a source is newer.
 
-Every CUDA thread is a fiber. The threads of a block run in a seeded random order from barrier to barrier. The kernels
-are compiled with ``-fsanitize=thread``; ``memory.cpp`` replaces its run-time library and checks every load and store:
+Every CUDA thread is a fiber. Up to four blocks are in flight, and their threads run in a seeded random order from
+barrier to barrier. The kernels are compiled with ``-fsanitize=thread``; ``instrumentation.cpp`` replaces its run-time
+library, so that ``memory.cpp`` checks every load and store:
 
 - the address lies in a tensor of the call;
 - memory that is read has been written before;
-- there was a barrier since another thread accessed the same memory.
+- there was a barrier since another thread of the block accessed the same memory, or a fence, an atomic operation and a
+  fence since a thread of another block did.
 
 ``-fsanitize=alignment`` also checks the alignment that a wide load or store requires.
 """
@@ -17,7 +19,7 @@ import ctypes
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from pathlib import Path
@@ -46,12 +48,21 @@ INCLUDES = [
     str(TORCH / "include"),
 ]
 
+MAX_GRID = 1 << int(re.search(r"\bkMaxGrid = 1 << (\d+);", (CSRC / "common" / "launch.cuh").read_text())[1])
+"""The most blocks of a launch on a card."""
+
+
+def max_grid(seed: int) -> int:
+    """In turn 3 blocks, as many as on a card, and 1: where a block processes several items, what it leaves behind for
+    the next one shows."""
+    return (3, MAX_GRID, 1)[seed % 3]
+
 
 class DoesNotCompile(Exception):
     """The message has the command and the output of the compiler."""
 
 
-def _compile(source: Path, target: Path, flags: list[str]) -> None:
+def _compile(source: Path, target: Path, flags: Sequence[str]) -> None:
     command = [os.environ.get("CXX", "g++"), *FLAGS, *flags, "-MMD", "-x", "c++", "-c", str(source), "-o", str(target)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
@@ -68,26 +79,37 @@ def _is_current(target: Path) -> bool:
     return newest < target.stat().st_mtime
 
 
+def _link(library: Path, flags: Mapping[Path, Sequence[str]], *libraries: str) -> Path:
+    """Compiles the files that are not current, with their flags, and links them all."""
+    library.parent.mkdir(parents=True, exist_ok=True)
+    objects = {source: library.parent / f"{source.stem}.o" for source in flags}
+    stale = [source for source, target in objects.items() if not _is_current(target)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda source: _compile(source, objects[source], flags[source]), stale))
+    if stale or not library.is_file():
+        partial = library.with_suffix(f".{os.getpid()}")
+        torch_libraries = [f"-L{TORCH / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"]
+        command = ["g++", "-shared", "-Wl,-Bsymbolic", *map(str, objects.values()), *libraries, *torch_libraries]
+        subprocess.run([*command, "-o", str(partial)], check=True)
+        partial.replace(library)
+    return library
+
+
 def build(
     csrc: Path = CSRC, folder: Path = REPOSITORY / "build" / "simt", kernels: Sequence[Path] | None = None
 ) -> Path:
     """Compiles the files that are not current, and links. Returns the library. ``kernels``: by default all kernels."""
-    folder.mkdir(parents=True, exist_ok=True)
     if kernels is None:
         kernels = [csrc / "library.cpp", *sorted(csrc.glob("ops/*/*_cuda.cu"))]
     flags = {source: [*KERNEL_FLAGS, *INCLUDES, f"-I{csrc}"] for source in kernels}
-    flags |= dict.fromkeys(sorted(HERE.glob("*.cpp")), [])
-    objects = {source: folder / f"{source.stem}.o" for source in flags}
-    stale = [source for source, target in objects.items() if not _is_current(target)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda source: _compile(source, objects[source], flags[source]), stale))
-    library = folder / "libcolad_simt.so"
-    if stale or not library.is_file():
-        partial = library.with_suffix(f".{os.getpid()}")
-        libraries = [f"-L{TORCH / 'lib'}", "-ltorch", "-ltorch_cpu"]
-        subprocess.run(["g++", "-shared", *map(str, objects.values()), *libraries, "-o", str(partial)], check=True)
-        partial.replace(library)
-    return library
+    return _link(folder / "libcolad_simt.so", flags | dict.fromkeys(sorted(HERE.glob("*.cpp")), []))
+
+
+def build_card(kernels: Path) -> Path:
+    """The library that makes a device of torch out of the emulator in the library ``kernels``."""
+    sources = sorted((HERE / "card").glob("*.cpp"))
+    flags = dict.fromkeys(sources, ["-isystem", str(TORCH / "include")])
+    return _link(kernels.parent / "card" / "libcolad_card.so", flags, str(kernels), f"-Wl,-rpath,{kernels.parent}")
 
 
 class Device:
@@ -97,8 +119,7 @@ class Device:
         torch.ops.load_library(str(library))
         self.library = library
         self._library = ctypes.CDLL(str(library))
-        self._library.simt_launched.restype = ctypes.c_char_p
-        self._library.simt_finished.restype = ctypes.c_char_p
+        self._library.simt_log.restype = ctypes.c_char_p
         for address, size in self._shared_memory():
             self._library.simt_hand_over(ctypes.c_void_p(address), ctypes.c_size_t(size), 1)
 
@@ -120,9 +141,9 @@ class Device:
         return [(base + address, size) for address, size, name in symbols if name.startswith("_ZZN5colad")]
 
     def call(self, name: str, args: tuple, seed: int) -> object:
-        """Calls the operator ``colad_simt::name``. The seed determines the order of the threads."""
+        """Calls the operator ``colad_simt::name``. The seed chooses the order of the threads and the largest grid."""
         self._library.simt_forget()
-        self._library.simt_seed(seed)
+        self._library.simt_begin(seed, max_grid(seed))
         for tensor in _tensors(args):
             storage = tensor.untyped_storage()
             self._library.simt_hand_over(ctypes.c_void_p(storage.data_ptr()), ctypes.c_size_t(storage.nbytes()), 0)
@@ -133,12 +154,15 @@ class Device:
 
     def kernels(self) -> list[str]:
         """Names of the kernels that the last call launched."""
-        return self._library.simt_launched().decode().split("\n")[:-1]
+        return [name for event, name, *_ in self.log() if event == "launch"]
+
+    def log(self) -> list[list[str]]:
+        """What happened in the last call: its kind, and what it was about."""
+        return [line.split("\t") for line in self._library.simt_log().decode().split("\n")[:-1]]
 
     def reads(self) -> dict[str, int]:
         """Of each kernel that the last call launched: how many reads of global memory its threads made."""
-        lines = self._library.simt_finished().decode().split("\n")[:-1]
-        return {kernel.partition("<")[0]: int(reads) for kernel, reads in (line.rsplit(" ", 1) for line in lines)}
+        return {name.partition("<")[0]: int(more[0]) for event, name, *more in self.log() if event == "reads"}
 
     def launches(self) -> int:
         """Kernels launched so far."""

@@ -78,17 +78,28 @@ def calls_of(operator: type[OperatorCases], case: Case) -> list[tuple[str, tuple
     return calls
 
 
+def assert_same_bits(a: torch.Tensor, b: torch.Tensor) -> None:
+    """The order of the threads must not show in the results."""
+    bits = [x.reshape(-1).view(torch.uint8) for x in (a, b)]
+    assert torch.equal(*bits), (a, b)
+
+
 def assert_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Device, seeds: Iterable[int]) -> None:
-    """Compares all cases of the operator, and adds the kernels that ran to the table."""
+    """Compares all cases of the operator with the CPU, and the orders of the threads with each other. Adds the kernels
+    that ran to the table."""
     for case in operator.cases():
         buckets: dict[int, tuple[torch.Tensor, ...]] = {}
         for name, args, expected in calls_of(operator, case):
+            first: dict[int, list[torch.Tensor]] = {}
             for seed in seeds:
                 if name == "colad_split":  # takes the buckets of the kernels; the CPU has none
                     args = *args[:5], *buckets[seed], *args[7:]
                 found = device.call(name, args, seed)
-                if name == "colad_indicators":
+                if name == "colad_indicators":  # the places in the buckets depend on the order of the threads
                     found, buckets[seed], expected = found[:4], found[4:], expected[:4]
+                same = first.setdefault(simt.max_grid(seed), [x.clone() for x in tensors_of(found)])
+                for a, b in zip(tensors_of(found), same, strict=True):
+                    assert_same_bits(a, b)
                 for kernel in device.kernels():
                     KERNELS.setdefault(kernel.partition("<")[0], Counter())[name_of(operator), case.name] += 1
                 for a, e in zip(tensors_of(found), tensors_of(expected), strict=True):

@@ -4,7 +4,6 @@
 #include <setjmp.h>
 
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -36,9 +35,15 @@ struct Running {
 
 enum class State { done, ready, at_barrier, in_warp };
 
-struct Fiber {
+// A thread takes a stack when it begins and gives it back when it ends.
+struct Stack {
   jmp_buf context;
+  uintptr_t begin, low, end;  // below `low` a thread has used more than a kernel should
   bool started = false;
+};
+
+struct Fiber {
+  Stack* stack = nullptr;
   State state = State::done;
   Running running{};
   Where where;        // it waits here
@@ -56,8 +61,24 @@ struct Block {
   std::shared_ptr<const std::vector<uint32_t>> fenced;  // of every thread, before the last barrier: up to this clock
 };
 
+// SplitMix64: the random numbers are a large part of the time of a launch.
+struct Random {
+  using result_type = uint32_t;
+  uint64_t state = 0;
+
+  static constexpr uint32_t min() { return 0; }
+  static constexpr uint32_t max() { return UINT32_MAX; }
+  uint32_t operator()() {
+    uint64_t x = state += 0x9e3779b97f4a7c15;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return static_cast<uint32_t>(x >> 32);
+  }
+  uint32_t below(uint32_t n) { return static_cast<uint32_t>(uint64_t((*this)()) * n >> 32); }
+};
+
 struct Device {
-  std::mt19937 random{0};
+  Random random;
   Block blocks[kMostInFlight];
   unsigned place = 0;  // of the running block among `blocks`
   jmp_buf scheduler;
@@ -66,10 +87,11 @@ struct Device {
   std::string kernel, error;
   Dim grid, block;
   bool dependent = false, waited = false;  // the launch; whether any thread of it has waited
-  uint32_t launches = 0, phase = 0;
-  std::string launched;  // names of kernels since the last seed, a line each
-  std::string finished;  // kernels that ended since the last seed, and their reads of global memory, a line each
-  uint64_t reads = 0;    // reads of global memory in this launch
+  uint32_t max_grid = 0;
+  int card = 0;                      // where the launch runs
+  uint32_t launches = 0, phase = 1;  // what the host wrote counts as phase 1
+  uint64_t reads = 0;                // of global memory, in this launch
+  std::string log;                   // since the last call of an operator, a line each
 };
 
 extern Device device;
@@ -81,6 +103,7 @@ inline const Running& running() { return device.current->running; }
 extern bool in_kernel;
 
 // Fibers.
+void forget_threads();  // after an error: those that have not ended are never resumed
 void resume(Fiber& fiber);
 void pause();  // gives the processor back to the scheduler
 [[noreturn]] void stop(const std::string& message);

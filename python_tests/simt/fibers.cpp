@@ -3,6 +3,7 @@
 #include <ucontext.h>
 
 #include <stdexcept>
+#include <vector>
 
 #include "device.h"
 
@@ -20,6 +21,22 @@ __attribute__((noinline)) void switch_to(jmp_buf& from, jmp_buf& to) {
   }
 }
 
+std::vector<Stack*> free_stacks;
+
+Stack* take_stack() {
+  if (!free_stacks.empty()) {
+    Stack* const stack = free_stacks.back();
+    free_stacks.pop_back();
+    return stack;
+  }
+  void* memory = mmap(nullptr, kGuard + kStack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED || mprotect(static_cast<char*>(memory) + kGuard, kStack, PROT_READ | PROT_WRITE) != 0) {
+    throw std::runtime_error("no memory for the stack of a thread");
+  }
+  const uintptr_t end = reinterpret_cast<uintptr_t>(memory) + kGuard + kStack;
+  return new Stack{{}, end - kStack, end - kStackUse, end};
+}
+
 void run_threads() {
   while (true) {
     in_kernel = true;
@@ -30,20 +47,12 @@ void run_threads() {
   }
 }
 
-__attribute__((noinline)) void start(Fiber& fiber) {
-  if (fiber.running.stack_end == 0) {
-    void* memory = mmap(nullptr, kGuard + kStack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED || mprotect(static_cast<char*>(memory) + kGuard, kStack, PROT_READ | PROT_WRITE) != 0) {
-      throw std::runtime_error("no memory for the stack of a thread");
-    }
-    const uintptr_t end = reinterpret_cast<uintptr_t>(memory) + kGuard + kStack;
-    fiber.running.stack_begin = end - kStack, fiber.running.stack_low = end - kStackUse, fiber.running.stack_end = end;
-  }
+__attribute__((noinline)) void start(Stack& stack) {
   ucontext_t context;
   getcontext(&context);
-  context.uc_stack = {reinterpret_cast<void*>(fiber.running.stack_begin), 0, kStack};
+  context.uc_stack = {reinterpret_cast<void*>(stack.begin), 0, kStack};
   makecontext(&context, run_threads, 0);
-  fiber.started = true;
+  stack.started = true;
   if (_setjmp(device.scheduler) == 0) {
     setcontext(&context);
   }
@@ -55,12 +64,32 @@ bool in_kernel = false;
 
 void resume(Fiber& fiber) {
   device.current = &fiber;
-  fiber.started ? switch_to(device.scheduler, fiber.context) : start(fiber);
+  if (fiber.stack == nullptr) {
+    fiber.stack = take_stack();
+  }
+  fiber.stack->started ? switch_to(device.scheduler, fiber.stack->context) : start(*fiber.stack);
+  if (fiber.state == State::done) {
+    free_stacks.push_back(fiber.stack);
+    fiber.stack = nullptr;
+  }
+}
+
+void forget_threads() {
+  for (Block& block : device.blocks) {
+    for (Fiber& fiber : block.fibers) {
+      fiber.state = State::done;
+      if (fiber.stack != nullptr) {
+        fiber.stack->started = false;
+        free_stacks.push_back(fiber.stack);
+        fiber.stack = nullptr;
+      }
+    }
+  }
 }
 
 void pause() {
   in_kernel = false;
-  switch_to(device.current->context, device.scheduler);
+  switch_to(device.current->stack->context, device.scheduler);
 }
 
 void stop(const std::string& message) {

@@ -38,7 +38,7 @@ void __ubsan_handle_type_mismatch_v1(const TypeMismatch* where, uintptr_t addres
 }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {
-  if (simt::in_kernel && reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) < simt::running().stack_low) {
+  if (simt::in_kernel && reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) < simt::device.current->stack->low) {
     simt::in_kernel = false;
     simt::fail_at("uses too much of its stack", __builtin_return_address(0));
   }

@@ -94,9 +94,12 @@ struct Touch {
 }  // namespace
 
 void touch(const void* address, size_t bytes, Access access, const void* pc) {
+  if (!in_kernel) {
+    return;
+  }
   Running& now = device.current->running;
   const auto begin = reinterpret_cast<uintptr_t>(address);
-  if (!in_kernel || (begin >= now.stack_begin && begin < now.stack_end)) {
+  if (begin >= device.current->stack->begin && begin < device.current->stack->end) {
     return;
   }
   in_kernel = false;
@@ -104,6 +107,11 @@ void touch(const void* address, size_t bytes, Access access, const void* pc) {
   if (range == nullptr || begin + bytes > range->end) {
     fail_at(name_of(access) + std::string("memory outside of what the launch was given, ") +
                 nearest_range(range == nullptr ? begin : range->end),
+            pc);
+  }
+  if (range->origin != Origin::shared && range->origin != Origin::arguments && range->card != device.card) {
+    fail_at(name_of(access) + std::string(name_of(range->origin)) + " of card " + std::to_string(range->card) +
+                " from card " + std::to_string(device.card),
             pc);
   }
   if (range->read_only() && access != Access::read && access != Access::fresh_read) {

@@ -96,7 +96,7 @@ void change_place(unsigned from, unsigned to) {
   }
 }
 
-void hand_over(const void* data, size_t bytes, Origin origin) {
+void hand_over(const void* data, size_t bytes, Origin origin, int card) {
   const auto begin = reinterpret_cast<uintptr_t>(data);
   last_range = nullptr;
   erase_overlapping(begin, begin + std::max<size_t>(bytes, 1));
@@ -107,7 +107,7 @@ void hand_over(const void* data, size_t bytes, Origin origin) {
     std::memset(const_cast<void*>(data), kPoison, bytes);
   }
   Range& range = ranges[begin];
-  range.begin = begin, range.end = begin + bytes, range.origin = origin;
+  range.begin = begin, range.end = begin + bytes, range.origin = origin, range.card = card;
   if (!range.read_only() && origin != Origin::shared) {
     range.bytes = std::make_unique<Byte[]>(bytes);
   }
@@ -116,6 +116,28 @@ void hand_over(const void* data, size_t bytes, Origin origin) {
 void forget(Origin origin) {
   last_range = nullptr;
   std::erase_if(ranges, [&](const auto& range) { return range.second.origin == origin; });
+}
+
+void forget(const void* data) {
+  last_range = nullptr;
+  ranges.erase(reinterpret_cast<uintptr_t>(data));
+}
+
+void host_wrote(const void* data, size_t bytes) {
+  const auto begin = reinterpret_cast<uintptr_t>(data);
+  const Range* const range = find_range(begin);
+  for (size_t i = 0; range != nullptr && !range->read_only() && i < bytes; ++i) {
+    range->bytes[begin - range->begin + i].writes.last.phase = 1;
+  }
+}
+
+void only_read() {
+  for (auto& [begin, range] : ranges) {
+    if (range.origin == Origin::scratch) {
+      range.origin = Origin::input;
+      range.bytes = nullptr;
+    }
+  }
 }
 
 }  // namespace simt
@@ -129,6 +151,8 @@ char simt_anchor = 0;
 void simt_hand_over(const void* data, size_t bytes, int shared) {
   simt::hand_over(data, bytes, shared ? simt::Origin::shared : simt::Origin::input);
 }
+// What the kernels were given so far, they can only read.
+void simt_only_read() { simt::only_read(); }
 void simt_forget() {
   simt::forget(simt::Origin::input);
   simt::forget(simt::Origin::scratch);

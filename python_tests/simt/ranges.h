@@ -31,6 +31,7 @@ struct SharedCopy {
 struct Range {
   uintptr_t begin, end;
   Origin origin;
+  int card;
   std::unique_ptr<Byte[]> bytes;  // of what can be written and is not shared memory
   SharedCopy copies[kMostInFlight];
 

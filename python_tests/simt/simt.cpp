@@ -6,6 +6,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "card.h"
 #include "device.h"
 #include "releases.h"
 
@@ -32,8 +33,10 @@ void start_block(unsigned place, unsigned index, uint32_t first_of_launch) {
     running.block = index, running.thread = i;
     std::fill_n(running.seen, kWarp, 0);
     running.seen[i % kWarp] = 1;
-    running.fenced_phase = 0;
-    std::fill_n(running.fenced, kWarp, 0);
+    if (running.fenced_phase != 0) {
+      running.fenced_phase = 0;
+      std::fill_n(running.fenced, kWarp, 0);
+    }
     running.read.clear(), running.acquired.clear();
     running.waited = !device.dependent;
     make_ready(block, block.fibers[i]);
@@ -46,7 +49,7 @@ void step(Block& block) {
   if (block.ready.empty()) {
     finish_barrier(block);
   }
-  std::swap(block.ready[device.random() % block.ready.size()], block.ready.back());
+  std::swap(block.ready[device.random.below(block.ready.size())], block.ready.back());
   Fiber& fiber = *block.ready.back();
   block.ready.pop_back();
   resume(fiber);
@@ -70,15 +73,15 @@ void run_blocks() {
     start_block(place, waiting.back(), first_of_launch);
     waiting.pop_back();
   };
-  const size_t most = 1 + device.random() % kMostInFlight;
+  const size_t most = 1 + device.random.below(kMostInFlight);
   while (in_flight.size() < most && !waiting.empty()) {
     in_flight.push_back(unsigned(in_flight.size()));
     next_block(in_flight.back());
   }
   size_t chosen = 0;
   while (!in_flight.empty()) {
-    if (in_flight.size() > 1 && device.random() % kChangeBlock == 0) {
-      chosen = device.random() % in_flight.size();
+    if (in_flight.size() > 1 && device.random.below(kChangeBlock) == 0) {
+      chosen = device.random.below(in_flight.size());
     }
     const unsigned place = in_flight[chosen];
     if (place != device.place) {
@@ -113,8 +116,9 @@ Dim block_index() { return {running().block, 0, 0}; }
 Dim block_size() { return device.block; }
 Dim grid_size() { return device.grid; }
 int lane() { return running().thread % kWarp; }
+int64_t max_grid() { return device.max_grid; }
 
-void run(const char* launch, Dim grid, Dim block, bool dependent, const std::function<void()>& thread) {
+void run(const char* launch, Dim grid, Dim block, void* stream, bool dependent, const std::function<void()>& thread) {
   device.kernel = first_argument(launch);
   if (grid.x == 0 || block.x == 0 || block.x > kMaxBlock) {
     throw std::runtime_error("kernel " + device.kernel + ": " + std::to_string(grid.x) + " blocks of " +
@@ -128,29 +132,29 @@ void run(const char* launch, Dim grid, Dim block, bool dependent, const std::fun
   device.error.clear();
   device.reads = 0;
   ++device.launches;
-  device.launched += device.kernel + '\n';
-  struct Host {
-    ~Host() {
-      for (Block& places : device.blocks) {
-        for (Fiber& fiber : places.fibers) {
-          fiber.started &= fiber.state == State::done;  // after an error, never to be resumed
-          fiber.state = State::done;
-        }
-      }
-    }
-  } back_to_host;
+  device.card = card.current_device();
+  record("launch\t" + device.kernel + '\t' + std::to_string(device.card) + '\t' +
+         std::to_string(reinterpret_cast<uintptr_t>(stream)));
   forget_releases();
-  run_blocks();
+  const CardUnlocked unlocked;
+  try {
+    run_blocks();
+  } catch (...) {
+    forget_threads();
+    throw;
+  }
   if (dependent && !device.waited) {
     throw std::runtime_error(
         "kernel " + device.kernel +
         ": no thread waits for the work ahead in the stream, so the work after it may overtake it");
   }
-  device.finished += device.kernel + ' ' + std::to_string(device.reads) + '\n';
+  record("reads\t" + device.kernel + '\t' + std::to_string(device.reads));
 }
 
+void record(const std::string& event) { device.log += event + '\n'; }
+
 void yield() {
-  if (device.random() % kYield == 0) {
+  if (device.random.below(kYield) == 0) {
     pause();  // its state stays `ready`
     in_kernel = true;
   }
@@ -173,11 +177,10 @@ void fail_at(const std::string& message, const void* pc) {
 }  // namespace simt
 
 #pragma GCC visibility push(default)
-extern "C" void simt_seed(unsigned seed) {
-  simt::device.random.seed(seed);
-  simt::device.launched.clear();
-  simt::device.finished.clear();
+extern "C" void simt_begin(unsigned seed, unsigned max_grid) {
+  simt::device.random.state = seed;
+  simt::device.max_grid = max_grid;
+  simt::device.log.clear();
 }
-extern "C" const char* simt_launched() { return simt::device.launched.c_str(); }
-extern "C" const char* simt_finished() { return simt::device.finished.c_str(); }
+extern "C" const char* simt_log() { return simt::device.log.c_str(); }
 extern "C" unsigned simt_launches() { return simt::device.launches; }

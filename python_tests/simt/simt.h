@@ -9,6 +9,9 @@
 #include <source_location>
 #include <string>
 
+// Another library, that of card/, calls these.
+#pragma GCC visibility push(default)
+
 namespace simt {
 
 using Where = std::source_location;
@@ -24,10 +27,13 @@ Dim block_size();
 Dim grid_size();
 int lane();
 
+// The most blocks of a launch.
+int64_t max_grid();
+
 // Runs `thread` once for every thread of every block; throws std::runtime_error naming the kernel and the line when a
 // barrier, a collective operation of a warp or an access to memory is wrong. `launch`: the kernel's name, then a comma.
 // `dependent`: it may start before the work ahead of it in the stream has ended.
-void run(const char* launch, Dim grid, Dim block, bool dependent, const std::function<void()>& thread);
+void run(const char* launch, Dim grid, Dim block, void* stream, bool dependent, const std::function<void()>& thread);
 
 // Barriers, and what all lanes of a warp's `mask` contribute (index: lane).
 struct Lanes {
@@ -48,15 +54,22 @@ void yield();
 [[noreturn]] void fail(const char* message, Where where);
 [[noreturn]] void fail_at(const std::string& message, const void* pc);
 
+// What happens, a line each, for the tests.
+void record(const std::string& event);
+
 // Memory: `hand_over` makes a range accessible to the kernels that follow, until `forget`. Inputs and arguments can
 // only be read. Scratch and shared memory cannot be read before it is written; of scratch, the host may have done that:
 // then it does not hold the poison any more.
 enum class Origin { input, arguments, copy, scratch, shared };
-void hand_over(const void* data, size_t bytes, Origin origin);
+void hand_over(const void* data, size_t bytes, Origin origin, int card = 0);
 void forget(Origin origin);
+void forget(const void* data);
+void host_wrote(const void* data, size_t bytes);
 
 // A fresh read goes past the caches that other multiprocessors do not see: a volatile read, __ldcg.
 enum class Access { read, fresh_read, write, atomic };
 void touch(const void* address, size_t bytes, Access access, const void* pc);
 
 }  // namespace simt
+
+#pragma GCC visibility pop

@@ -46,10 +46,11 @@ inline CostOptions cost_options(const SharedCostOptions& shared, bool probs) { r
 template <>
 inline constexpr auto kMakeOptions<CostOptions> = &cost_options;
 
-// The checked inputs. The caller says where the costs go.
+// The checked inputs. The caller says where the costs go. Messages compare devices with that of `device_from`: the
+// argument from which `matched` has its device.
 inline AssignCostCall assign_cost_inputs(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
                                          const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
-                                         const CostOptions& options) {
+                                         const CostOptions& options, const char* device_from) {
   check_shape(matched, "matched", {-1, -1}, "(B, A)");
   check_dtype(matched, "matched", ScalarType::Long);
   AssignCostParams p{};
@@ -57,15 +58,15 @@ inline AssignCostCall assign_cost_inputs(const std::vector<Tensor>& logits, cons
   p.anchor_count = matched.size(1);
   check(!logits.empty(), "logits should have at least one level, got none");
   p.classes = logits[0].dim() == 3 ? logits[0].size(2) : -1;
-  p.logits = check_levels(logits, "logits", p.images, p.anchor_count, p.classes, matched, "matched");
-  p.boxes = check_levels(boxes, "boxes", p.images, p.anchor_count, 4, matched, "matched");
+  p.logits = check_levels(logits, "logits", p.images, p.anchor_count, p.classes, matched, device_from);
+  p.boxes = check_levels(boxes, "boxes", p.images, p.anchor_count, 4, matched, device_from);
   check_shape(gt_boxes, "gt_boxes", {-1, 4}, "(G, 4)");
   check_floating(gt_boxes, "gt_boxes");
-  check_same_device(gt_boxes, "gt_boxes", matched, "matched");
+  check_same_device(gt_boxes, "gt_boxes", matched, device_from);
   p.objects = gt_boxes.size(0);
   check_shape(gt_labels, "gt_labels", {p.objects}, "(G,), one a row of gt_boxes");
   check_dtype(gt_labels, "gt_labels", ScalarType::Long);
-  check_same_device(gt_labels, "gt_labels", matched, "matched");
+  check_same_device(gt_labels, "gt_labels", matched, device_from);
   p.gt_dtype = gt_boxes.scalar_type();
   p.options = options;
 
@@ -78,8 +79,8 @@ inline AssignCostCall assign_cost_inputs(const std::vector<Tensor>& logits, cons
 
 inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
                                            const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
-                                           const CostOptions& options) {
-  AssignCostCall call = assign_cost_inputs(logits, boxes, gt_boxes, gt_labels, matched, options);
+                                           const CostOptions& options, const char* device_from = "matched") {
+  AssignCostCall call = assign_cost_inputs(logits, boxes, gt_boxes, gt_labels, matched, options, device_from);
   call.cost = new_tensor(matched, {matched.size(0), matched.size(1)}, ScalarType::Float);
   call.params.cost = static_cast<float*>(call.cost.data_ptr());
   return call;

@@ -89,7 +89,7 @@ inline IndicatorCall indicator_contract(const std::vector<Tensor>& logits, const
   for (size_t i = 0; i < networks; ++i) {
     call.costs.push_back(assign_cost_inputs(levels_of_network(logits, logit_levels, i, "logits"),
                                             levels_of_network(boxes, box_levels, i, "boxes"), gt_boxes, gt_labels,
-                                            matched, {cost_options, probs[i] != 0}));
+                                            matched, {cost_options, probs[i] != 0}, "anchors"));
     call.costs[i].params.cost = static_cast<float*>(call.all_costs.data_ptr()) + i * images * anchors;
   }
   IndicatorParams p{};

@@ -27,7 +27,8 @@ PaaAssignTensors paa_assign_op(std::vector<Tensor> logits, std::vector<Tensor> b
                                const SplitOptions& split_options) {
   const MatchCall match = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets,
                                          match_options, /*with_iou=*/false);
-  const AssignCostCall cost = assign_cost_contract(logits, boxes, gt_boxes, gt_labels, match.matched, cost_options);
+  const AssignCostCall cost =
+      assign_cost_contract(logits, boxes, gt_boxes, gt_labels, match.matched, cost_options, "anchors");
   const SplitCall split = split_contract(cost.cost, match.matched, gt_offsets, gt_boxes.size(0), level_sizes,
                                          split_options, Backend::kSamplesInPlace, /*over_matched=*/true);
   Backend::run({match, cost, split});

@@ -27,7 +27,7 @@ class SplitCandidatesCases:
         return [
             random_costs("many_candidates"),
             random_costs("many_samples", anchors=(300, 200), config=AssignConfig(topk=100)),
-            random_costs("many_of_both", objects=(1,), anchors=(2500, 60), config=AssignConfig(topk=80)),
+            random_costs("many_of_both", objects=(1,), anchors=(4500, 300), config=AssignConfig(topk=100)),
             random_costs("many_levels", anchors=(40,) * 16, config=AssignConfig(topk=3), representative=True),
             random_costs("few", objects=(1, 3), anchors=(3, 1)),
         ]

@@ -11,12 +11,15 @@
 #undef copy_of
 #undef as_contiguous
 
+#include "../../card.h"
 #include "../../simt.h"
 
 namespace colad {
 
 inline Tensor seen(const Tensor& tensor, simt::Origin origin) {
-  simt::hand_over(tensor.data_ptr(), tensor.numel() * tensor.element_size(), origin);
+  if (!simt::card.allocates) {
+    simt::hand_over(tensor.data_ptr(), tensor.numel() * tensor.element_size(), origin);
+  }
   return tensor;
 }
 

@@ -5,26 +5,23 @@
 
 #include <tuple>
 
-#include "common/check.h"
+#include "common/cuda_scope.h"
 
 namespace colad {
 
-class CudaScope {
- public:
-  explicit CudaScope(const Tensor&) {}
-  cudaStream_t stream() const { return nullptr; }
-};
-
-// So few that blocks have to take turns: what a block leaves behind for its next item shows.
-constexpr int64_t kMaxGrid = 3;
+// The caller of the operator chooses it: the number of the real header, or so few that blocks have to take turns, where
+// what a block leaves behind for its next item shows.
+constexpr struct {
+  operator int64_t() const { return simt::max_grid(); }
+} kMaxGrid;
 
 template <typename... Parameters, typename... Arguments>
 void launch_named(const char* name, bool dependent, void (*kernel)(Parameters...), unsigned grid, unsigned block,
-                  size_t, cudaStream_t, Arguments... arguments) {
+                  size_t, cudaStream_t stream, Arguments... arguments) {
   const std::tuple<std::decay_t<Parameters>...> parameters(static_cast<Parameters>(arguments)...);
   simt::hand_over(&parameters, sizeof parameters, simt::Origin::arguments);
   simt::hand_over(&kernel, sizeof kernel, simt::Origin::arguments);
-  simt::run(name, {grid, 1, 1}, {block, 1, 1}, dependent,
+  simt::run(name, {grid, 1, 1}, {block, 1, 1}, stream, dependent,
             [&]() __attribute__((no_sanitize("thread"))) { std::apply(kernel, parameters); });
   simt::forget(simt::Origin::arguments);
 }
