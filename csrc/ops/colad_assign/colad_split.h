@@ -39,6 +39,8 @@ inline ColadSplitCall colad_split_contract(const Tensor& costs, const Tensor& ma
   check_dtype(costs, "costs", ScalarType::Float);
   const int64_t networks = costs.size(0), images = costs.size(1), anchors = costs.size(2);
   check(networks >= 1, "costs should be of at least one network, got ", shape_of(costs));
+  check_same_device(matched, "matched", costs, "costs");
+  check_same_device(gt_offsets, "gt_offsets", costs, "costs");
   check_shape(choice, "choice", {-1, -1}, "(G, L)");
   check_dtype(choice, "choice", ScalarType::Long);
   check_same_device(choice, "choice", costs, "costs");

@@ -59,12 +59,19 @@ def places(args: Any) -> list[Path]:
     return [path for path, value in tree_flatten_with_path(args)[0] if isinstance(value, Tensor)]
 
 
+def with_empty_buckets(args: tuple) -> tuple:
+    """Arguments of ``colad_split`` on a card. On the CPU there are no buckets."""
+    costs, objects = args[0], len(args[3])
+    counters = torch.zeros(4 + 5 * objects, dtype=torch.int32)
+    return *args[:5], counters, torch.zeros(len(costs), costs[0].numel(), dtype=torch.int64), *args[7:]
+
+
 class OperatorCall:
     """``operator(*args)``, with tensors of the CPU."""
 
     def __init__(self, operator: torch._ops.OpOverload, args: tuple) -> None:
-        self.operator, self.args = operator, args
         self.name = operator._schema.name.removeprefix("colad::")
+        self.operator, self.args = operator, with_empty_buckets(args) if self.name == "colad_split" else args
 
     def argument(self, path: Path) -> str:
         return self.operator._schema.arguments[path[0].idx].name
