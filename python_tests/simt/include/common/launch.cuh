@@ -17,6 +17,7 @@ class CudaScope {
 
 // So few that blocks have to take turns: what a block leaves behind for its next item shows.
 constexpr int64_t kMaxGrid = 3;
+inline int64_t blocks_of_card(int) { return 2 * kMaxGrid; }
 
 template <typename... Parameters, typename... Arguments>
 void launch_named(const char* name, bool dependent, void (*kernel)(Parameters...), unsigned grid, unsigned block,
