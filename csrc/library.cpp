@@ -58,7 +58,8 @@ STABLE_TORCH_LIBRARY(colad, m) {
         ") -> Tensor");
   m.def(
       "sigmoid_focal_loss_and_gradient(Tensor logits, Tensor labels, Tensor? weight=None, "
-      "Tensor? avg_factor_tensor=None, float? avg_factor=None, str reduction='sum', " FOCAL_LOSS_OPTIONS ") -> (Tensor loss, Tensor gradient)");
+      "Tensor? avg_factor_tensor=None, float? avg_factor=None, str reduction='sum', " FOCAL_LOSS_OPTIONS
+      ") -> (Tensor loss, Tensor gradient)");
   m.def(
       "sigmoid_focal_loss_backward(Tensor grad, Tensor logits, Tensor labels, Tensor? weight=None, " FOCAL_LOSS_OPTIONS
       ") -> Tensor");
@@ -68,7 +69,8 @@ STABLE_TORCH_LIBRARY(colad, m) {
       "str reduction='sum', " FOCAL_KL_LOSS_OPTIONS ") -> Tensor");
   m.def(
       "focal_kl_loss_and_gradient(Tensor student_logits, Tensor teacher, Tensor? weight=None, "
-      "Tensor? avg_factor_tensor=None, float? avg_factor=None, str reduction='sum', " FOCAL_KL_LOSS_OPTIONS ") -> (Tensor loss, Tensor gradient)");
+      "Tensor? avg_factor_tensor=None, float? avg_factor=None, str reduction='sum', " FOCAL_KL_LOSS_OPTIONS
+      ") -> (Tensor loss, Tensor gradient)");
   m.def(
       "focal_kl_loss_backward(Tensor grad, Tensor student_logits, Tensor teacher, "
       "Tensor? weight=None, " FOCAL_KL_LOSS_OPTIONS ") -> Tensor");

@@ -13,8 +13,7 @@ namespace colad {
 
 struct Approximate {
   // Relative errors. That of log2 is absolute within [1/2, 2].
-  static constexpr double kExp2Error = 0x1p-22, kLog2Error = 0x1p-22, kReciprocalError = 0x1p-23,
-                          kRootError = 0x1p-23;
+  static constexpr double kExp2Error = 0x1p-22, kLog2Error = 0x1p-22, kReciprocalError = 0x1p-23, kRootError = 0x1p-23;
 
 #if defined(__CUDA_ARCH__)
   __device__ static float exp2(float x) {

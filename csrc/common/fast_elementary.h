@@ -1,9 +1,9 @@
 // exp, log and 1 / x in few instructions of a GPU, for the formulas of the losses' kernels. Torch-free.
 //
 // SingleMath is for float32: its relative errors are below 3 * 2^-23. HalfMath is for the 16-bit types, which are
-// computed in float32 and rounded to 8 or 11 bits: its relative errors are below 2^-16, and those of exp and log are
-// below (2 + |result's logarithm|) * 2^-22 where that is larger. python_tests/formulas/test_fast_elementary.py measures
-// them, with every error that a GPU may have. NaN in, NaN out.
+// computed in float32 and rounded to 8 or 11 bits: a multiple of 2^-22 that grows with the exponents, and 2^-16 for
+// log_ratio_plus. python_tests/formulas/test_fast_elementary.py states and measures each bound, with every error that a
+// GPU may have. NaN in, NaN out.
 #pragma once
 
 #include "common/approximate.h"

@@ -20,9 +20,10 @@ from python_tests.support.cases.iou import AlignedBoxIouCases, BoxIouCases
 from python_tests.support.cases.match_anchors import MatchAnchorsCases
 from python_tests.support.cases.nms import BatchedNmsCases
 from python_tests.support.cases.paa_assign import PaaAssignCases
+from python_tests.support.cases.scale_gradient import ScaleGradientCases
 from python_tests.support.cases.score_voting import ScoreVotingCases
 from python_tests.support.cases.split_candidates import SplitCandidatesCases
-from python_tests.support.op_contract import Case, RecordOperators, assert_same, tensors_of
+from python_tests.support.op_contract import Case, RecordOperators, assert_same, copy_of_storage, tensors_of
 
 
 class OperatorCases(Protocol):
@@ -45,12 +46,17 @@ OPERATORS: tuple[type[OperatorCases], ...] = (
     ColadAssignCases,
     SigmoidFocalLossCases,
     FocalKlLossCases,
+    ScaleGradientCases,
     BatchedNmsCases,
     ScoreVotingCases,
 )
 # Results may differ by rounding. A warp adds in another order than a loop, and every iteration of a mixture's fit does
 # so again. The CPU fuses multiply-adds; the emulated kernels do not.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+
+HALF_TYPES = (torch.float16, torch.bfloat16)
+OF_HALF_TYPES = 2**-11
+"""Relative error of the losses' formulas for half types (``HalfMath``)."""
 
 
 def name_of(operator: type[OperatorCases]) -> str:
@@ -70,8 +76,16 @@ def calls_of(operator: type[OperatorCases], case: Case) -> list[tuple[str, tuple
     for func, args, kwargs in record.calls:
         assert not kwargs
         args = torch.utils._pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, args)
-        calls.append((func._schema.name.split("::")[1], args, func(*args)))
+        calls.append((func._schema.name.split("::")[1], args, results_of(func, func, args)))
     return calls
+
+
+def results_of(call: Callable, operator: torch._ops.OpOverload, args: tuple) -> tuple:
+    """What a call of the operator returns, and the arguments that it changes. These are copies: ``args`` stay as they
+    are."""
+    written = simt.written_arguments(operator)
+    args = tuple(copy_of_storage(x) if i in written else x for i, x in enumerate(args))
+    return call(*args), [args[i] for i in written]
 
 
 def assert_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Device, seeds: Iterable[int]) -> None:
@@ -79,10 +93,13 @@ def assert_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Dev
     for case in operator.cases():
         for name, args, expected in calls_of(operator, case):
             for seed in seeds:
-                found = device.call(name, args, seed)
+                operator_of_name = getattr(torch.ops.colad, name).default
+                found = results_of(lambda *a: device.call(name, a, seed), operator_of_name, args)  # noqa: B023
                 for kernel in device.kernels():
                     KERNELS.setdefault(kernel.partition("<")[0], Counter())[name_of(operator), case.name] += 1
                 for a, e in zip(tensors_of(found), tensors_of(expected), strict=True):
                     of_costs = name == "paa_assign" and e.dtype == torch.float64  # of float32 costs computed here
                     tolerance = TOLERANCE.get(torch.float32 if of_costs else e.dtype, 0.0)
+                    if "_loss" in name and args[0].dtype in HALF_TYPES:
+                        tolerance = max(tolerance, OF_HALF_TYPES)
                     assert_same(a, e, rtol=tolerance, atol=tolerance)

@@ -75,22 +75,22 @@ Tensor focal_kl_loss_op(const Tensor& student_logits, const Tensor& teacher, std
   const LossResult result = loss_result(reduction);
   const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, nullptr, result);
   const bool sum = result == LossResult::sum;
-  dispatch_floating(call.loss.dtype,
-                    [&]<typename T>() { Walk::template forward<T>(call.loss, typename Walk::template At<T>(call), sum); });
+  dispatch_floating(call.loss.dtype, [&]<typename T>() {
+    Walk::template forward<T>(call.loss, typename Walk::template At<T>(call), sum);
+  });
   return sum ? call.loss.total : call.loss.out;
 }
 
-// Returns the sum divided by max(1, avg_factor), and its gradient. A mean without avg_factor is divided by the number of
-// elements.
+// Returns the sum divided by max(1, avg_factor), and its gradient. A mean without avg_factor is divided by the number
+// of elements.
 template <typename Walk>
 std::tuple<Tensor, Tensor> focal_kl_loss_and_gradient_op(const Tensor& student_logits, const Tensor& teacher,
                                                          std::optional<Tensor> weight,
                                                          std::optional<Tensor> avg_factor_tensor,
                                                          std::optional<double> avg_factor, std::string_view reduction,
                                                          const FocalKlLossOptions& options) {
-  FocalKlCall call =
-      focal_kl_contract(student_logits, teacher, weight, options, nullptr, LossResult::sum_and_gradient);
-  divide(call.loss, student_logits, "student_logits", reduction, avg_factor_tensor, avg_factor);
+  FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, nullptr, LossResult::sum_and_gradient);
+  set_divisor(call.loss, student_logits, "student_logits", reduction, avg_factor_tensor, avg_factor);
   dispatch_floating(call.loss.dtype, [&]<typename T>() {
     Walk::template sum_and_gradient<T>(call.loss, typename Walk::template At<T>(call));
   });
@@ -101,8 +101,9 @@ template <typename Walk>
 Tensor focal_kl_loss_backward_op(const Tensor& grad, const Tensor& student_logits, const Tensor& teacher,
                                  std::optional<Tensor> weight, const FocalKlLossOptions& options) {
   const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, &grad, LossResult::elements);
-  dispatch_floating(call.loss.dtype,
-                    [&]<typename T>() { Walk::template backward<T>(call.loss, typename Walk::template At<T>(call), grad.dim() == 0); });
+  dispatch_floating(call.loss.dtype, [&]<typename T>() {
+    Walk::template backward<T>(call.loss, typename Walk::template At<T>(call), grad.dim() == 0);
+  });
   return call.loss.out;
 }
 

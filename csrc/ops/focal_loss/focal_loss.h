@@ -79,22 +79,20 @@ Tensor sigmoid_focal_loss_op(const Tensor& logits, const Tensor& labels, std::op
     check_labels(call);
   }
   const bool sum = result == LossResult::sum;
-  dispatch_floating(call.loss.dtype,
-                    [&]<typename T>() { Walk::template forward<T>(call.loss, typename Walk::template At<T>(call), sum); });
+  dispatch_floating(call.loss.dtype, [&]<typename T>() {
+    Walk::template forward<T>(call.loss, typename Walk::template At<T>(call), sum);
+  });
   return sum ? call.loss.total : call.loss.out;
 }
 
-// Returns the sum divided by max(1, avg_factor), and its gradient. A mean without avg_factor is divided by the number of
-// elements.
+// Returns the sum divided by max(1, avg_factor), and its gradient. A mean without avg_factor is divided by the number
+// of elements.
 template <typename Walk>
-std::tuple<Tensor, Tensor> sigmoid_focal_loss_and_gradient_op(const Tensor& logits, const Tensor& labels,
-                                                              std::optional<Tensor> weight,
-                                                              std::optional<Tensor> avg_factor_tensor,
-                                                              std::optional<double> avg_factor,
-                                                              std::string_view reduction,
-                                                              const FocalLossOptions& options) {
+std::tuple<Tensor, Tensor> sigmoid_focal_loss_and_gradient_op(
+    const Tensor& logits, const Tensor& labels, std::optional<Tensor> weight, std::optional<Tensor> avg_factor_tensor,
+    std::optional<double> avg_factor, std::string_view reduction, const FocalLossOptions& options) {
   FocalLossCall call = focal_loss_contract(logits, labels, weight, options, nullptr, LossResult::sum_and_gradient);
-  divide(call.loss, logits, "logits", reduction, avg_factor_tensor, avg_factor);
+  set_divisor(call.loss, logits, "logits", reduction, avg_factor_tensor, avg_factor);
   if (logits.is_cpu()) {
     check_labels(call);
   }

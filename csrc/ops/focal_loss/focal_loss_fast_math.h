@@ -1,7 +1,7 @@
 // The formulas of focal_loss_math.h in few instructions of a GPU. Torch-free. Math is SingleMath or HalfMath.
 //
 // With SingleMath the results obey the same bounds as those of focal_loss_math.h. With HalfMath their relative error is
-// below 2^-13 for gamma <= 2. python_tests/formulas/test_fast_losses.py measures both.
+// below 2^-15 for gamma <= 2. python_tests/formulas/test_fast_losses.py measures both.
 #pragma once
 
 #include "common/fast_elementary.h"

@@ -18,8 +18,7 @@ namespace colad {
 // gradient of the result by this loss, from the gradient.
 template <typename C>
 __device__ LossPair<C> weighted(const LossPair<C>& pair, C weight, C grad) {
-  return {weight == C(0) ? C(0) : weight * pair.loss,
-          weight * grad == C(0) ? C(0) : grad * (weight * pair.derivative)};
+  return {weight == C(0) ? C(0) : weight * pair.loss, weight * grad == C(0) ? C(0) : grad * (weight * pair.derivative)};
 }
 
 template <typename T, typename LossAt>
@@ -55,8 +54,7 @@ template <typename T, typename LossAt>
 __device__ void write_gradient(const LossParams& p, const LossAt& at, int64_t i, bool scalar_grad) {
   using C = compute_t<T>;
   const Element e = p.element(i);
-  const C grad =
-      scalar_grad ? grad_of_sum<C>(p) : static_cast<C>(static_cast<const T*>(p.grad.data)[p.grad.at(e)]);
+  const C grad = scalar_grad ? grad_of_sum<C>(p) : static_cast<C>(static_cast<const T*>(p.grad.data)[p.grad.at(e)]);
   static_cast<T*>(p.result)[p.out.at(e)] = static_cast<T>(pair_at<T>(p, at, e, grad).derivative);
 }
 

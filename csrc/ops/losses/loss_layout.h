@@ -169,9 +169,9 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
   return call;
 }
 
-// Adds the divisor of the sum: the scalar tensor, the number or, for a mean without either, the number of elements.
-inline void divide(LossCall& call, const Tensor& input, const char* name, std::string_view reduction,
-                   const std::optional<Tensor>& avg_factor_tensor, std::optional<double> avg_factor) {
+// Sets the divisor of the sum: the scalar tensor, the number or, for a mean without either, the number of elements.
+inline void set_divisor(LossCall& call, const Tensor& input, const char* name, std::string_view reduction,
+                        const std::optional<Tensor>& avg_factor_tensor, std::optional<double> avg_factor) {
   constexpr Choice<bool> kMean[] = {{"sum", false}, {"mean", true}};
   Divisor& divisor = call.params.divisor;
   divisor.number = choice(reduction, "reduction", kMean) ? static_cast<double>(call.params.count()) : 1.0;
@@ -181,9 +181,9 @@ inline void divide(LossCall& call, const Tensor& input, const char* name, std::s
     check_shape(*avg_factor_tensor, "avg_factor", {}, "()");
     divisor.data = avg_factor_tensor->data_ptr();
     divisor.dtype = avg_factor_tensor->scalar_type();
-    check(divisor.dtype == ScalarType::Float || divisor.dtype == ScalarType::Double ||
-              divisor.dtype == ScalarType::Long,
-          "avg_factor should be float32, float64 or int64, got ", dtype_name(divisor.dtype));
+    check(
+        divisor.dtype == ScalarType::Float || divisor.dtype == ScalarType::Double || divisor.dtype == ScalarType::Long,
+        "avg_factor should be float32, float64 or int64, got ", dtype_name(divisor.dtype));
   }
 }
 

@@ -1,5 +1,5 @@
-// Contract of scale_gradient_, and the operator. It multiplies a gradient, which a forward pass has saved, in place by a
-// number that only the device knows. For the usual number, 1, it touches no element.
+// Contract of scale_gradient_, and the operator. It multiplies a gradient, which a forward pass has saved, in place by
+// a number that only the device knows. For the usual number, 1, it touches no element.
 #pragma once
 
 #include "common/check.h"

@@ -1,10 +1,9 @@
 // scale_gradient_ on the CPU.
-#include "ops/scale_gradient/scale_gradient.h"
-
 #include <torch/csrc/stable/ops.h>
 
 #include "common/boxed.h"
 #include "common/cpu_capability.h"
+#include "ops/scale_gradient/scale_gradient.h"
 
 namespace colad {
 namespace {
