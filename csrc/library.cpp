@@ -68,7 +68,8 @@ STABLE_TORCH_LIBRARY(colad, m) {
         ") -> Tensor");
   m.def(
       "sigmoid_focal_loss_and_gradient(Tensor logits, Tensor labels, Tensor? weight=None, "
-      "Tensor? grad=None, " FOCAL_LOSS_OPTIONS ") -> (Tensor loss, Tensor gradient)");
+      "Tensor? avg_factor_tensor=None, float? avg_factor=None, str reduction='sum', " FOCAL_LOSS_OPTIONS
+      ") -> (Tensor loss, Tensor gradient)");
   m.def(
       "sigmoid_focal_loss_backward(Tensor grad, Tensor logits, Tensor labels, Tensor? weight=None, " FOCAL_LOSS_OPTIONS
       ") -> Tensor");
@@ -78,10 +79,13 @@ STABLE_TORCH_LIBRARY(colad, m) {
       "str reduction='sum', " FOCAL_KL_LOSS_OPTIONS ") -> Tensor");
   m.def(
       "focal_kl_loss_and_gradient(Tensor student_logits, Tensor teacher, Tensor? weight=None, "
-      "Tensor? grad=None, " FOCAL_KL_LOSS_OPTIONS ") -> (Tensor loss, Tensor gradient)");
+      "Tensor? avg_factor_tensor=None, float? avg_factor=None, str reduction='sum', " FOCAL_KL_LOSS_OPTIONS
+      ") -> (Tensor loss, Tensor gradient)");
   m.def(
       "focal_kl_loss_backward(Tensor grad, Tensor student_logits, Tensor teacher, "
       "Tensor? weight=None, " FOCAL_KL_LOSS_OPTIONS ") -> Tensor");
+  // scale_gradient
+  m.def("scale_gradient_(Tensor(a!) gradient, Tensor grad) -> ()");
   // nms
   m.def("nms_keep(Tensor boxes, Tensor labels, Tensor images, float iou_threshold=0.6) -> Tensor");
   // score_voting

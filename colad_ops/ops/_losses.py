@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from colad_ops.ops._differentiable_once import register_once
+from colad_ops.ops.scale_gradient import scale_gradient_
 
 REDUCTIONS = ("none", "sum", "mean")
 
@@ -61,13 +62,25 @@ def call_loss(
     check_reduction(reduction, avg_factor)
     weight = check_weight(weight, logits)
     arguments["weight"] = at_most_3d(weight, 1 if weight is not None and weight.dim() == logits.dim() else 0)
-    if saves_gradient(logits, reduction):
-        operator = getattr(torch.ops.colad, f"{name}_and_gradient")
-        result, _ = operator(grad=expected_grad(logits, reduction, avg_factor), **arguments)
-    else:
-        operator = getattr(torch.ops.colad, name)
-        result = operator(reduction="none" if reduction == "none" else "sum", **arguments)
-    return result.view(logits.shape) if reduction == "none" else reduce(result, logits.numel(), reduction, avg_factor)
+    if reduction == "none":
+        return getattr(torch.ops.colad, name)(reduction="none", **arguments).view(logits.shape)
+    if not saves_gradient(logits):
+        total = getattr(torch.ops.colad, name)(reduction="sum", **arguments)
+        return reduce(total, logits.numel(), reduction, avg_factor)
+    operator = getattr(torch.ops.colad, f"{name}_and_gradient")
+    if not isinstance(avg_factor, Tensor):
+        return operator(avg_factor=avg_factor, reduction=reduction, **arguments)[0]
+    if avg_factor.device == logits.device:
+        return operator(avg_factor_tensor=readable(avg_factor), **arguments)[0]
+    return reduce(operator(**arguments)[0], logits.numel(), reduction, avg_factor)  # a kernel cannot read it
+
+
+def readable(avg_factor: Tensor) -> Tensor:
+    """``avg_factor``, detached, in a dtype that the kernels read."""
+    if avg_factor.is_complex():
+        raise RuntimeError(f"avg_factor should be real, got {avg_factor.dtype}")
+    read = avg_factor.dtype in (torch.float32, torch.float64, torch.int64)
+    return avg_factor.detach() if read else avg_factor.detach().to(torch.float64)
 
 
 def reduce(total: Tensor, count: int, reduction: str, avg_factor: Tensor | float | None) -> Tensor:
@@ -80,43 +93,23 @@ def reduce(total: Tensor, count: int, reduction: str, avg_factor: Tensor | float
     return total / max(count, 1) if reduction == "mean" else total
 
 
-def saves_gradient(logits: Tensor, reduction: str) -> bool:
+def saves_gradient(logits: Tensor) -> bool:
     """Whether the forward pass of a sum should also compute the gradient.
 
-    One pass over the logits then replaces two. It takes no more memory, because backward returns this gradient. Two
-    cases are excluded. On CUDA, backward would have to wait for the device to compare its incoming gradient with the
-    expected one. In half types, a gradient might round to 0 before it is scaled.
+    One pass over the logits then replaces two. It takes no more memory, because backward returns this gradient. In
+    float16 a gradient might round to 0 before it is scaled. bfloat16 has the range of float32; on the CPU its gradients
+    are not saved either, because scaling one would round it a second time.
     """
-    return (
-        reduction != "none"
-        and logits.device.type == "cpu"
-        and logits.dtype in (torch.float32, torch.float64)
-        and logits.requires_grad
-        and torch.is_grad_enabled()
-    )
-
-
-def expected_grad(logits: Tensor, reduction: str, avg_factor: Tensor | float | None) -> Tensor | None:
-    """The incoming gradient that backward of the sum gets if the caller differentiates the result of :func:`reduce`
-    itself. It is computed as autograd computes it. None stands for 1."""
-    if isinstance(avg_factor, Tensor):
-        if avg_factor.device.type != "cpu":
-            return None
-        divisor: Tensor | float = avg_factor.detach().clamp(min=1).to(logits.dtype)
-    elif avg_factor is not None:
-        divisor = max(avg_factor, 1)
-    elif reduction == "mean":
-        divisor = max(logits.numel(), 1)
-    else:
-        return None
-    return logits.new_ones(()) / divisor
+    dtypes = (torch.float32, torch.float64, *(() if logits.device.type == "cpu" else (torch.bfloat16,)))
+    return logits.dtype in dtypes and logits.requires_grad and torch.is_grad_enabled()
 
 
 def register_derivatives(name: str) -> None:
     """Registers the derivatives of ``colad::{name}`` and of ``colad::{name}_and_gradient`` with respect to the logits.
 
-    Both take ``(logits, target, weight, reduction or grad, *options)``; ``{name}_backward`` takes
-    ``(grad, logits, target, weight, *options)``.
+    The first takes ``(logits, target, weight, reduction, *options)``, the second ``(logits, target, weight,
+    avg_factor_tensor, avg_factor, reduction, *options)``; ``{name}_backward`` takes ``(grad, logits, target, weight,
+    *options)``.
     """
     backward_operator = getattr(torch.ops.colad, f"{name}_backward")
 
@@ -124,38 +117,44 @@ def register_derivatives(name: str) -> None:
         logits, target, weight, _, *ctx.options = inputs
         ctx.save_for_backward(logits, target, weight)
 
-    def save_with_gradient(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-        save(ctx, inputs, output[0])
-        save_gradient(ctx, output[1], inputs[3])
-
-    def of_all_inputs(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = backward_operator(grad, *ctx.saved_tensors, *ctx.options)
         return gradient, *[None] * (3 + len(ctx.options))
 
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return of_all_inputs(ctx, backward_operator(grad, *ctx.saved_tensors, *ctx.options))
+    def save_with_gradient(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        *operands, avg_factor, reduction = inputs[:6]
+        ctx.save_for_backward(*operands)
+        ctx.divisor, ctx.options = (avg_factor, reduction), inputs[6:]
+        save_gradient(ctx, output[1])
 
     def backward_of_sum(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
         if grad is None:
-            return of_all_inputs(ctx, None)
-        gradient = saved_gradient(ctx, grad)
-        return backward(ctx, grad) if gradient is None else of_all_inputs(ctx, gradient)
+            gradient = None
+        elif (gradient := saved_gradient(ctx, grad)) is None:
+            *operands, avg_factor_tensor = ctx.saved_tensors
+            avg_factor, reduction = ctx.divisor
+            divided = reduce(
+                grad, operands[0].numel(), reduction, avg_factor if avg_factor_tensor is None else avg_factor_tensor
+            )
+            gradient = backward_operator(divided, *operands, *ctx.options)
+        return gradient, *[None] * (5 + len(ctx.options))
 
     torch.library.register_autograd(f"colad::{name}", backward, setup_context=save)
     torch.library.register_autograd(f"colad::{name}_and_gradient", backward_of_sum, setup_context=save_with_gradient)
     register_once(name)
 
 
-def save_gradient(ctx: Any, gradient: Tensor, expected: Tensor | None) -> None:
+def save_gradient(ctx: Any, gradient: Tensor) -> None:
     """Keeps the gradient that the forward pass computed, for :func:`saved_gradient`."""
     ctx.mark_non_differentiable(gradient)
     ctx.set_materialize_grads(False)  # no tensor of zeros as the gradient of this output; None instead
     # detach() makes another tensor on the same memory. The graph node also holds the output tensor itself, and autograd
     # copies a gradient tensor that has a second owner.
-    ctx.gradient, ctx.expected = gradient.detach(), expected
+    ctx.gradient = gradient.detach()
 
 
 def saved_gradient(ctx: Any, grad: Tensor) -> Tensor | None:
-    """The gradient of the forward pass, scaled for the incoming gradient ``grad``; None if backward has to compute it.
+    """The gradient of the forward pass times the incoming gradient ``grad``; None if backward has to compute it.
 
     The saved gradient is returned once and then dropped, because the receiver may change it in place. A second backward
     through the same graph computes the gradient again.
@@ -163,24 +162,19 @@ def saved_gradient(ctx: Any, grad: Tensor) -> Tensor | None:
     gradient, ctx.gradient = ctx.gradient, None
     if gradient is None or torch.is_grad_enabled():  # a second backward, or one that is itself differentiated
         return None
-    found, expected = value_of(grad), 1.0 if ctx.expected is None else value_of(ctx.expected)
-    if found is None or expected is None:
-        return gradient * (grad if ctx.expected is None else grad / ctx.expected)
-    if found == expected:
-        return gradient
-    # For an incoming gradient of 0, backward computes the gradient: it is 0 also where the saved one is NaN.
-    return gradient * (found / expected) if found and expected else None
+    return scale_gradient_(gradient, grad) if is_one_number(grad) else gradient * grad
 
 
-def value_of(scalar: Tensor) -> float | None:
-    """The value of a scalar tensor. None if it has no single value: while a graph is recorded, or under ``vmap``, which
+def is_one_number(scalar: Tensor) -> bool:
+    """Whether a scalar tensor has a memory of its own. It has none while a graph is recorded, or under ``vmap``, which
     passes many gradients at once."""
     if type(scalar) is not Tensor:
-        return None
+        return False
     try:
-        return scalar.item()
+        scalar.data_ptr()
     except RuntimeError:
-        return None
+        return False
+    return True
 
 
 def loss_fake(logits: Tensor, summed: bool) -> Tensor:

@@ -78,9 +78,15 @@ def _(
 
 @torch.library.register_fake("colad::focal_kl_loss_and_gradient")
 def _(
-    student_logits: Tensor, teacher: Tensor, weight: Tensor | None = None, grad: Tensor | None = None, *options: Any
+    student_logits: Tensor,
+    teacher: Tensor,
+    weight: Tensor | None = None,
+    avg_factor_tensor: Tensor | None = None,
+    *options: Any,
 ) -> tuple[Tensor, Tensor]:
-    check_same_device(student_logits=student_logits, teacher=teacher, weight=weight, grad=grad)
+    check_same_device(
+        student_logits=student_logits, teacher=teacher, weight=weight, avg_factor_tensor=avg_factor_tensor
+    )
     return _losses.loss_fake(student_logits, summed=True), _losses.loss_fake(student_logits, summed=False)
 
 

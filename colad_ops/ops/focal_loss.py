@@ -70,9 +70,9 @@ def _(logits: Tensor, labels: Tensor, weight: Tensor | None = None, reduction: s
 
 @torch.library.register_fake("colad::sigmoid_focal_loss_and_gradient")
 def _(
-    logits: Tensor, labels: Tensor, weight: Tensor | None = None, grad: Tensor | None = None, *options: Any
+    logits: Tensor, labels: Tensor, weight: Tensor | None = None, avg_factor_tensor: Tensor | None = None, *options: Any
 ) -> tuple[Tensor, Tensor]:
-    check_same_device(logits=logits, labels=labels, weight=weight, grad=grad)
+    check_same_device(logits=logits, labels=labels, weight=weight, avg_factor_tensor=avg_factor_tensor)
     return _losses.loss_fake(logits, summed=True), _losses.loss_fake(logits, summed=False)
 
 

@@ -11,6 +11,15 @@ namespace colad {
 // any card: 2^16 blocks of 256 threads are over 50 full waves on 132 multiprocessors.
 constexpr int64_t kMaxGrid = 1 << 16;
 
+// The blocks of `block` threads that the current device can hold, if they take few registers.
+inline int64_t blocks_of_card(int block) {
+  int device = 0, multiprocessors = 0, threads = 0;
+  check_launch(cudaGetDevice(&device));
+  check_launch(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  check_launch(cudaDeviceGetAttribute(&threads, cudaDevAttrMaxThreadsPerMultiProcessor, device));
+  return int64_t(multiprocessors) * (threads / block);
+}
+
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared_bytes, cudaStream_t stream,
             Arguments... arguments) {

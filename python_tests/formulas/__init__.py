@@ -1,6 +1,6 @@
 """The formula headers of the operators, exposed to NumPy. ``float32`` and ``float64`` have the formulas that exist in
-both precisions; ``compiled`` has those that exist in one. They are compiled from ``module.cpp`` into ``build/formulas``
-on the first import, and again when a source is newer."""
+both precisions, ``fast`` those of the losses' CUDA kernels; ``compiled`` has those that exist in one. They are compiled
+from ``module.cpp`` into ``build/formulas`` on the first import, and again when a source is newer."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ MODULE = REPOSITORY / "build" / "formulas" / ("colad_formulas" + sysconfig.get_c
 
 
 def _sources() -> list[Path]:
-    common = (CSRC / "common" / name for name in ("host_device.h", "elementary.h", "logistic.h"))
-    headers = [*(CSRC / "ops").glob("*/*_math.h"), CSRC / "ops" / "gmm_em" / "gmm_em_lanes.h", *common]
-    return [HERE / "module.cpp", Path(__file__), *headers]
+    names = ("host_device.h", "elementary.h", "logistic.h", "approximate.h", "fast_elementary.h")
+    others = ("gmm_em/gmm_em_lanes.h", "losses/loss_pair.h")
+    headers = [*(CSRC / "common" / name for name in names), *(CSRC / "ops" / name for name in others)]
+    headers += (CSRC / "ops").glob("*/*_math.h")
+    return [HERE / "module.cpp", HERE / "fast_formulas.h", Path(__file__), *headers]
 
 
 def _compile() -> None:
@@ -53,7 +55,7 @@ def _load() -> ModuleType:
 
 
 compiled = _load()
-float32, float64 = compiled.float32, compiled.float64
+float32, float64, fast = compiled.float32, compiled.float64, compiled.fast
 
 PRECISIONS = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "common/elementary.h"
+#include "fast_formulas.h"
 #include "ops/assign_cost/assign_cost_math.h"
 #include "ops/focal_kl/focal_kl_math.h"
 #include "ops/gmm_em/gmm_em_lanes.h"
@@ -161,6 +162,7 @@ void define_assignment(py::module_ m) {
 PYBIND11_MODULE(colad_formulas, m) {
   define_of_type<float>(m.def_submodule("float32"));
   define_of_type<double>(m.def_submodule("float64"));
+  define_fast_formulas(m.def_submodule("fast"));
   define_mixture(m);
   define_assignment(m);
 }

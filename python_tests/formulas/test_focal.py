@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import mpmath
 import numpy as np
 import pytest
 
 from python_tests.formulas import PRECISIONS, of
 from python_tests.support.exact_losses import (
-    APART,
     DIGITS,
     EVERY_GAMMA,
     LOGITS,
     PROBABILITIES,
     STEP,
-    ExactFocalKl,
+    assert_focal_kl_is_exact,
     exact_focal,
     real,
     sigmoid,
@@ -74,49 +71,13 @@ def test_focal_loss_of_a_probability_cuts_the_logarithm_at_minus_100(dtype: type
     )
 
 
-@lru_cache
-def focal_kl_cases(dtype: type, teacher_is_logit: bool) -> tuple[np.ndarray, np.ndarray, list[ExactFocalKl]]:
-    if teacher_is_logit:
-        pairs = [(x, z) for x in LOGITS for z in LOGITS] + [(z + e * max(1, abs(z)), z) for z in LOGITS for e in APART]
-    else:
-        pairs = [(x, q) for x in LOGITS for q in PROBABILITIES]
-    student, teacher = (np.array(column, dtype=dtype) for column in zip(*pairs))
-    with mpmath.workdps(DIGITS):
-        return student, teacher, [ExactFocalKl(float(x), float(t), teacher_is_logit) for x, t in zip(student, teacher)]
-
-
 @PRECISIONS
 @EVERY_GAMMA
 @pytest.mark.parametrize("smooth", [0.0, 1e-6])
 @pytest.mark.parametrize("teacher_is_logit", [True, False], ids=["logit", "probability"])
 def test_focal_kl_loss_and_derivative(dtype: type, gamma: float, smooth: float, teacher_is_logit: bool) -> None:
-    """Logits of +-1e4, teachers of 0 and 1, and large, small and no difference between teacher and student.
-
-    Every result is exact to a few roundings of max(1, |result|). Small results are also exact, up to two errors. One
-    rounding of each probability changes their difference. And KL, which is of second order in this difference, has
-    cancellation: |logit| roundings times the square of the condition number, up to where the series is used (a tenth of
-    the probability, in float64 a hundredth).
-    """
-    student, teacher, cases = focal_kl_cases(dtype, teacher_is_logit)
-    options = (float(dtype(gamma)), float(dtype(smooth)))
-    with mpmath.workdps(DIGITS):
-        loss, derivative = (
-            np.array([getattr(case, name)(*options) for case in cases]) for name in ("loss", "derivative")
-        )
-        condition = np.array([case.condition() for case in cases])
-    arguments = (student, teacher, np.full(student.shape, teacher_is_logit), dtype(gamma), dtype(smooth))
-    for found, wanted in (
-        (of(dtype).focal_kl_loss(*arguments), loss),
-        (of(dtype).focal_kl_derivative(*arguments), derivative),
-    ):
-        eps, error = np.finfo(dtype).eps, np.abs(found - wanted)
-        assert np.isfinite(found).all()
-        assert (error <= 8 * eps * np.maximum(1, np.abs(wanted))).all()
-        cancelled = np.minimum(condition, 10 if dtype is np.float32 else 100) ** 2 * (1 + np.abs(student))
-        relative = eps * (16 + 4 * (gamma + 2) * condition + 2 * cancelled)
-        meant = relative < 0.01  # above this, the inputs do not determine the difference of the probabilities
-        assert meant.mean() > 0.75
-        assert (error <= relative * np.abs(wanted) + underflow(dtype))[meant].all()
+    """Logits of +-1e4, teachers of 0 and 1, and large, small and no difference between teacher and student."""
+    assert_focal_kl_is_exact(of(dtype), dtype, gamma, smooth, teacher_is_logit)
 
 
 @PRECISIONS

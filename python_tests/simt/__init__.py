@@ -144,11 +144,13 @@ class Device:
         """Calls the operator ``colad_simt::name``. The seed chooses the order of the threads and the largest grid."""
         self._library.simt_forget()
         self._library.simt_begin(seed, max_grid(seed))
+        operator = getattr(torch.ops.colad_simt, name)
+        written = [id(args[i]) for i in written_arguments(operator.default)]
         for tensor in _tensors(args):
-            storage = tensor.untyped_storage()
-            self._library.simt_hand_over(ctypes.c_void_p(storage.data_ptr()), ctypes.c_size_t(storage.nbytes()), 0)
+            storage, kind = tensor.untyped_storage(), 2 if id(tensor) in written else 0
+            self._library.simt_hand_over(ctypes.c_void_p(storage.data_ptr()), ctypes.c_size_t(storage.nbytes()), kind)
         try:
-            return getattr(torch.ops.colad_simt, name)(*args)
+            return operator(*args)
         except RuntimeError as error:
             raise RuntimeError(self._with_lines(str(error))) from None
 
@@ -180,6 +182,11 @@ class Device:
             return next((x for x in places if not x.startswith((str(HERE / "include"), "/usr/"))), places[0])
 
         return re.sub(r"pc (0x[0-9a-f]+)", line, message)
+
+
+def written_arguments(operator: torch._ops.OpOverload) -> list[int]:
+    """Positions of the arguments that an operator changes."""
+    return [i for i, argument in enumerate(operator._schema.arguments) if argument.is_write]
 
 
 def _tensors(args: object) -> list[Tensor]:

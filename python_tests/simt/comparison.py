@@ -20,9 +20,10 @@ from python_tests.support.cases.iou import AlignedBoxIouCases, BoxIouCases
 from python_tests.support.cases.match_anchors import MatchAnchorsCases
 from python_tests.support.cases.nms import BatchedNmsCases
 from python_tests.support.cases.paa_assign import PaaAssignCases
+from python_tests.support.cases.scale_gradient import ScaleGradientCases
 from python_tests.support.cases.score_voting import ScoreVotingCases
 from python_tests.support.cases.split_candidates import SplitCandidatesCases
-from python_tests.support.op_contract import Case, RecordOperators, assert_same, tensors_of
+from python_tests.support.op_contract import Case, RecordOperators, assert_same, copy_of_storage, tensors_of
 
 
 class OperatorCases(Protocol):
@@ -45,6 +46,7 @@ OPERATORS: tuple[type[OperatorCases], ...] = (
     ColadAssignCases,
     SigmoidFocalLossCases,
     FocalKlLossCases,
+    ScaleGradientCases,
     BatchedNmsCases,
     ScoreVotingCases,
 )
@@ -55,6 +57,10 @@ COSTS_INSIDE = ("paa_assign", "colad_indicators", "colad_split")
 
 # Both backends evaluate one expression without contraction: every bit is the same.
 EXACT = ("match_anchors",)
+
+HALF_TYPES = (torch.float16, torch.bfloat16)
+OF_HALF_TYPES = 2**-11
+"""Relative error of the losses' formulas for half types (``HalfMath``)."""
 
 
 def name_of(operator: type[OperatorCases]) -> str:
@@ -74,7 +80,7 @@ def calls_of(operator: type[OperatorCases], case: Case) -> list[tuple[str, tuple
     for func, args, kwargs in record.calls:
         assert not kwargs
         args = torch.utils._pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, args)
-        calls.append((func._schema.name.split("::")[1], args, func(*args)))
+        calls.append((func._schema.name.split("::")[1], args, results_of(func, func, args)))
     return calls
 
 
@@ -82,6 +88,14 @@ def assert_same_bits(a: torch.Tensor, b: torch.Tensor) -> None:
     """The order of the threads must not show in the results."""
     bits = [x.reshape(-1).view(torch.uint8) for x in (a, b)]
     assert torch.equal(*bits), (a, b)
+
+
+def results_of(call: Callable, operator: torch._ops.OpOverload, args: tuple) -> tuple:
+    """What a call of the operator returns, and the arguments that it changes. These are copies: ``args`` stay as they
+    are."""
+    written = simt.written_arguments(operator)
+    args = tuple(copy_of_storage(x) if i in written else x for i, x in enumerate(args))
+    return call(*args), [args[i] for i in written]
 
 
 def assert_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Device, seeds: Iterable[int]) -> None:
@@ -94,9 +108,11 @@ def assert_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Dev
             for seed in seeds:
                 if name == "colad_split":  # takes the buckets of the kernels; the CPU has none
                     args = *args[:5], *buckets[seed], *args[7:]
-                found = device.call(name, args, seed)
+                operator_of_name = getattr(torch.ops.colad, name).default
+                found = results_of(lambda *a: device.call(name, a, seed), operator_of_name, args)  # noqa: B023
                 if name == "colad_indicators":  # the places in the buckets depend on the order of the threads
-                    found, buckets[seed], expected = found[:4], found[4:], expected[:4]
+                    results = tensors_of(found)
+                    found, buckets[seed], expected = results[:4], tuple(results[4:]), tensors_of(expected)[:4]
                 same = first.setdefault(simt.max_grid(seed), [x.clone() for x in tensors_of(found)])
                 for a, b in zip(tensors_of(found), same, strict=True):
                     assert_same_bits(a, b)
@@ -106,4 +122,6 @@ def assert_kernels_equal_the_cpu(operator: type[OperatorCases], device: simt.Dev
                     of_costs = name in COSTS_INSIDE and e.dtype == torch.float64  # of float32 costs computed here
                     tolerance = TOLERANCE.get(torch.float32 if of_costs else e.dtype, 0.0)
                     tolerance = 0.0 if name in EXACT else tolerance
+                    if "_loss" in name and args[0].dtype in HALF_TYPES:
+                        tolerance = max(tolerance, OF_HALF_TYPES)
                     assert_same(a, e, rtol=tolerance, atol=tolerance)

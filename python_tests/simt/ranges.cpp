@@ -148,8 +148,10 @@ extern "C" {
 // Where the library lies: known by name to the loader.
 char simt_anchor = 0;
 
-void simt_hand_over(const void* data, size_t bytes, int shared) {
-  simt::hand_over(data, bytes, shared ? simt::Origin::shared : simt::Origin::input);
+// `kind`: 0 an input, 1 shared memory, 2 an input that the operator changes.
+void simt_hand_over(const void* data, size_t bytes, int kind) {
+  constexpr simt::Origin kOrigins[] = {simt::Origin::input, simt::Origin::shared, simt::Origin::copy};
+  simt::hand_over(data, bytes, kOrigins[kind]);
 }
 // What the kernels were given so far, they can only read.
 void simt_only_read() { simt::only_read(); }

@@ -3,6 +3,9 @@ them on."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import mpmath
 import numpy as np
 import pytest
@@ -77,3 +80,53 @@ class ExactFocalKl:
         """Condition number: relative change of p_s - p_t for a relative change of one of the probabilities."""
         difference = self.here[0]
         return float(max(self.p, self.q) / abs(difference)) if difference else 0.0
+
+
+@lru_cache
+def focal_kl_cases(dtype: type, teacher_is_logit: bool) -> tuple[np.ndarray, np.ndarray, list[ExactFocalKl]]:
+    if teacher_is_logit:
+        pairs = [(x, z) for x in LOGITS for z in LOGITS] + [(z + e * max(1, abs(z)), z) for z in LOGITS for e in APART]
+    else:
+        pairs = [(x, q) for x in LOGITS for q in PROBABILITIES]
+    student, teacher = (np.array(column, dtype=dtype) for column in zip(*pairs))
+    with mpmath.workdps(DIGITS):
+        return student, teacher, [ExactFocalKl(float(x), float(t), teacher_is_logit) for x, t in zip(student, teacher)]
+
+
+@lru_cache
+def exact_focal_kl(
+    dtype: type, teacher_is_logit: bool, gamma: float, smooth: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Losses, derivatives and condition numbers of :func:`focal_kl_cases`."""
+    cases = focal_kl_cases(dtype, teacher_is_logit)[2]
+    with mpmath.workdps(DIGITS):
+        loss, derivative = (
+            np.array([getattr(case, name)(gamma, smooth) for case in cases]) for name in ("loss", "derivative")
+        )
+        return loss, derivative, np.array([case.condition() for case in cases])
+
+
+def assert_focal_kl_is_exact(formulas: Any, dtype: type, gamma: float, smooth: float, teacher_is_logit: bool) -> None:
+    """The error bounds of the focal-KL loss and its derivative. ``formulas`` has ``focal_kl_loss`` and
+    ``focal_kl_derivative``.
+
+    Every result is exact to a few roundings of max(1, |result|). Small results are also exact, up to two errors. One
+    rounding of each probability changes their difference. And KL, which is of second order in this difference, has
+    cancellation: |logit| roundings times the square of the condition number, up to where the series is used (a tenth of
+    the probability, in float64 a hundredth).
+    """
+    student, teacher, _ = focal_kl_cases(dtype, teacher_is_logit)
+    loss, derivative, condition = exact_focal_kl(dtype, teacher_is_logit, float(dtype(gamma)), float(dtype(smooth)))
+    arguments = (student, teacher, np.full(student.shape, teacher_is_logit), dtype(gamma), dtype(smooth))
+    for found, wanted in (
+        (formulas.focal_kl_loss(*arguments), loss),
+        (formulas.focal_kl_derivative(*arguments), derivative),
+    ):
+        eps, error = np.finfo(dtype).eps, np.abs(found - wanted)
+        assert np.isfinite(found).all()
+        assert (error <= 8 * eps * np.maximum(1, np.abs(wanted))).all()
+        cancelled = np.minimum(condition, 10 if dtype is np.float32 else 100) ** 2 * (1 + np.abs(student))
+        relative = eps * (16 + 4 * (gamma + 2) * condition + 2 * cancelled)
+        meant = relative < 0.01  # above this, the inputs do not determine the difference of the probabilities
+        assert meant.mean() > 0.75
+        assert (error <= relative * np.abs(wanted) + underflow(dtype))[meant].all()

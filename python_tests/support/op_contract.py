@@ -71,6 +71,12 @@ def strided(tensor: Tensor) -> Tensor:
     return wide[..., 0]
 
 
+def copy_of_storage(tensor: Tensor) -> Tensor:
+    """A copy with the same strides and the same distance from the start of the allocation."""
+    copy = tensor.untyped_storage().clone()
+    return tensor.new_empty(0).set_(copy, tensor.storage_offset(), tensor.shape, tensor.stride())
+
+
 def assert_same(actual: Any, expected: Any, rtol: float = 0.0, atol: float = 0.0) -> None:
     actual, expected = tensors_of(actual), tensors_of(expected)
     for i, (a, e) in enumerate(zip(actual, expected, strict=True)):

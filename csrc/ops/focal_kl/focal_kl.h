@@ -43,32 +43,21 @@ inline FocalKlCall focal_kl_contract(const Tensor& student_logits, const Tensor&
   return {loss_contract(student_logits, "student_logits", weight, grad, result), strided(teacher), options};
 }
 
-// The loss of one student logit and its teacher.
-template <typename C>
-struct FocalKlFormula {
-  using Side = FocalKlSide<C>;
-  FocalKlOptions<C> options;
-  bool teacher_is_logits;
-
-  COLAD_HD FocalKlSide<C> side(C x, C target) const {
-    return teacher_is_logits ? side_of_logit(x, target) : side_of_probability(x, target);
-  }
-  COLAD_HD C loss(const FocalKlSide<C>& side) const { return focal_kl_loss(side, options); }
-  COLAD_HD C derivative(const FocalKlSide<C>& side) const { return focal_kl_derivative(side, options); }
-};
-
+// The operands of one loss.
 template <typename T>
-struct FocalKlAt : FocalKlFormula<compute_t<T>> {
+struct FocalKlOperands {
   using C = compute_t<T>;
-  using Formula = FocalKlFormula<C>;
   static constexpr bool kTargetOfRow = false;
   Strided student, teacher;
+  C gamma, smooth;
+  bool teacher_is_logits;
 
-  explicit FocalKlAt(const FocalKlCall& call)
-      : Formula{{static_cast<C>(call.options.gamma), static_cast<C>(call.options.smooth)},
-                call.options.teacher_is_logits},
-        student(call.loss.params.input),
-        teacher(call.teacher) {}
+  explicit FocalKlOperands(const FocalKlCall& call)
+      : student(call.loss.params.input),
+        teacher(call.teacher),
+        gamma(static_cast<C>(call.options.gamma)),
+        smooth(static_cast<C>(call.options.smooth)),
+        teacher_is_logits(call.options.teacher_is_logits) {}
 
   COLAD_HD C logit(const Element& e) const {
     return static_cast<C>(static_cast<const T*>(student.data)[student.at(e)]);
@@ -76,32 +65,35 @@ struct FocalKlAt : FocalKlFormula<compute_t<T>> {
   COLAD_HD C target_at(const Element& e) const {
     return static_cast<C>(static_cast<const T*>(teacher.data)[teacher.at(e)]);
   }
-
-  COLAD_HD C loss(C x, C target) const { return Formula::loss(Formula::side(x, target)); }
-  COLAD_HD C derivative(C x, C target) const { return Formula::derivative(Formula::side(x, target)); }
+  COLAD_HD bool counts(const Element&) const { return true; }
 };
 
-// Walk is CpuLoss or CudaLoss.
+// Walk is how a backend goes over the elements: CpuLoss or CudaLoss, and Walk::At<T>, the operands with the formula.
 template <typename Walk>
 Tensor focal_kl_loss_op(const Tensor& student_logits, const Tensor& teacher, std::optional<Tensor> weight,
                         std::string_view reduction, const FocalKlLossOptions& options) {
   const LossResult result = loss_result(reduction);
   const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, nullptr, result);
   const bool sum = result == LossResult::sum;
-  dispatch_floating(call.loss.dtype,
-                    [&]<typename T>() { Walk::template forward<T>(call.loss, FocalKlAt<T>(call), sum); });
+  dispatch_floating(call.loss.dtype, [&]<typename T>() {
+    Walk::template forward<T>(call.loss, typename Walk::template At<T>(call), sum);
+  });
   return sum ? call.loss.total : call.loss.out;
 }
 
-// Returns the sum, and the gradient of the sum times `grad`. Without `grad` the factor is 1.
+// Returns the sum divided by max(1, avg_factor), and its gradient. A mean without avg_factor is divided by the number
+// of elements.
 template <typename Walk>
 std::tuple<Tensor, Tensor> focal_kl_loss_and_gradient_op(const Tensor& student_logits, const Tensor& teacher,
-                                                         std::optional<Tensor> weight, std::optional<Tensor> grad,
+                                                         std::optional<Tensor> weight,
+                                                         std::optional<Tensor> avg_factor_tensor,
+                                                         std::optional<double> avg_factor, std::string_view reduction,
                                                          const FocalKlLossOptions& options) {
-  const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, grad ? &*grad : nullptr,
-                                             LossResult::sum_and_gradient);
-  dispatch_floating(call.loss.dtype,
-                    [&]<typename T>() { Walk::template sum_and_gradient<T>(call.loss, FocalKlAt<T>(call)); });
+  FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, nullptr, LossResult::sum_and_gradient);
+  set_divisor(call.loss, student_logits, "student_logits", reduction, avg_factor_tensor, avg_factor);
+  dispatch_floating(call.loss.dtype, [&]<typename T>() {
+    Walk::template sum_and_gradient<T>(call.loss, typename Walk::template At<T>(call));
+  });
   return {call.loss.total, call.loss.out};
 }
 
@@ -109,8 +101,9 @@ template <typename Walk>
 Tensor focal_kl_loss_backward_op(const Tensor& grad, const Tensor& student_logits, const Tensor& teacher,
                                  std::optional<Tensor> weight, const FocalKlLossOptions& options) {
   const FocalKlCall call = focal_kl_contract(student_logits, teacher, weight, options, &grad, LossResult::elements);
-  dispatch_floating(call.loss.dtype,
-                    [&]<typename T>() { Walk::template backward<T>(call.loss, FocalKlAt<T>(call), grad.dim() == 0); });
+  dispatch_floating(call.loss.dtype, [&]<typename T>() {
+    Walk::template backward<T>(call.loss, typename Walk::template At<T>(call), grad.dim() == 0);
+  });
   return call.loss.out;
 }
 

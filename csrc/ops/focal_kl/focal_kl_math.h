@@ -95,24 +95,32 @@ COLAD_HD T half_power(T base, T gamma) {
 }
 
 template <typename T>
-COLAD_HD T focal_kl_loss(const FocalKlSide<T>& side, const FocalKlOptions<T>& options) {
-  const FocalKlTerms<T> terms = focal_kl_terms(side);
+COLAD_HD T focal_kl_loss(const FocalKlTerms<T>& terms, const FocalKlOptions<T>& options) {
   return half_power(terms.difference * terms.difference + options.smooth, options.gamma) * terms.kl;
 }
 
 // d loss / d student logit = w (p_s - p_t) + KL dw,  dw = gamma (p_s - p_t) w / base * p_s (1 - p_s). If base is 0, KL
-// is 0 too, and of higher order: for every gamma >= 0 the second term is 0.
+// is 0 too, and of higher order: for every gamma >= 0 the second term is 0. `sign` is that of the side.
 template <typename T>
-COLAD_HD T focal_kl_derivative(const FocalKlSide<T>& side, const FocalKlOptions<T>& options) {
-  const FocalKlTerms<T> terms = focal_kl_terms(side);
+COLAD_HD T focal_kl_derivative(const FocalKlTerms<T>& terms, T sign, const FocalKlOptions<T>& options) {
   const T difference = terms.difference, base = difference * difference + options.smooth;
   const T weight = half_power(base, options.gamma);
   if (options.gamma == T(0)) {
-    return side.sign * difference;
+    return sign * difference;
   }
   // KL / base comes first: this order cannot overflow. With gamma 2 the weight equals base.
   const T kl_share = options.gamma == T(2) ? terms.kl : (base > T(0) ? terms.kl / base : T(0)) * weight;
-  return side.sign * difference * (weight + options.gamma * kl_share * terms.slope);
+  return sign * difference * (weight + options.gamma * kl_share * terms.slope);
+}
+
+template <typename T>
+COLAD_HD T focal_kl_loss(const FocalKlSide<T>& side, const FocalKlOptions<T>& options) {
+  return focal_kl_loss(focal_kl_terms(side), options);
+}
+
+template <typename T>
+COLAD_HD T focal_kl_derivative(const FocalKlSide<T>& side, const FocalKlOptions<T>& options) {
+  return focal_kl_derivative(focal_kl_terms(side), side.sign, options);
 }
 
 }  // namespace colad

@@ -30,30 +30,17 @@ inline FocalLossCall focal_loss_contract(const Tensor& logits, const Tensor& lab
 // not exist, because checking them would synchronise with the device.
 COLAD_HD bool label_counts(int64_t label, int64_t classes) { return label >= kBackground && label <= classes; }
 
-// The loss of one logit whose row is not ignored.
-template <typename C>
-struct FocalLossFormula {
-  using Side = FocalLossSide<C>;
-  FocalOptions<C> options;
-
-  COLAD_HD Side side(C x, bool hit) const { return side_of_class(x, hit); }
-  COLAD_HD C loss(const Side& side) const { return focal_loss(side, options); }
-  COLAD_HD C derivative(const Side& side) const { return focal_loss_derivative(side, options); }
-};
-
+// The operands of one loss.
 template <typename T>
-struct FocalLossAt : FocalLossFormula<compute_t<T>> {
+struct FocalLossOperands {
   using C = compute_t<T>;
-  using Formula = FocalLossFormula<C>;
   static constexpr bool kTargetOfRow = true;
-  struct Target {
-    bool counts, hit;  // whether the row is not ignored; whether its label is this column
-  };
+  FocalOptions<C> options;
   Strided logits, labels;
   int64_t classes;
 
-  explicit FocalLossAt(const FocalLossCall& call)
-      : Formula{{static_cast<C>(call.options.alpha), static_cast<C>(call.options.gamma)}},
+  explicit FocalLossOperands(const FocalLossCall& call)
+      : options(static_cast<C>(call.options.alpha), static_cast<C>(call.options.gamma)),
         logits(call.loss.params.input),
         labels(call.labels),
         classes(call.loss.params.columns) {}
@@ -65,14 +52,9 @@ struct FocalLossAt : FocalLossFormula<compute_t<T>> {
     const int64_t label = static_cast<const int64_t*>(labels.data)[labels.at(e)];
     return label_counts(label, classes) ? label : kIgnored;
   }
-  COLAD_HD Target target_at(const Element& e) const { return {label(e) != kIgnored, label(e) == e.column}; }
-
-  COLAD_HD C loss(C x, Target target) const {
-    return target.counts ? Formula::loss(Formula::side(x, target.hit)) : C(0);
-  }
-  COLAD_HD C derivative(C x, Target target) const {
-    return target.counts ? Formula::derivative(Formula::side(x, target.hit)) : C(0);
-  }
+  COLAD_HD bool counts(const Element& e) const { return label(e) != kIgnored; }
+  // Whether the label is the element's column.
+  COLAD_HD bool target_at(const Element& e) const { return label(e) == e.column; }
 };
 
 // Checks the values of the labels. CPU only.
@@ -87,7 +69,7 @@ inline void check_labels(const FocalLossCall& call) {
   }
 }
 
-// Walk is CpuLoss or CudaLoss.
+// Walk is how a backend goes over the elements: CpuLoss or CudaLoss, and Walk::At<T>, the operands with the formula.
 template <typename Walk>
 Tensor sigmoid_focal_loss_op(const Tensor& logits, const Tensor& labels, std::optional<Tensor> weight,
                              std::string_view reduction, const FocalLossOptions& options) {
@@ -97,23 +79,26 @@ Tensor sigmoid_focal_loss_op(const Tensor& logits, const Tensor& labels, std::op
     check_labels(call);
   }
   const bool sum = result == LossResult::sum;
-  dispatch_floating(call.loss.dtype,
-                    [&]<typename T>() { Walk::template forward<T>(call.loss, FocalLossAt<T>(call), sum); });
+  dispatch_floating(call.loss.dtype, [&]<typename T>() {
+    Walk::template forward<T>(call.loss, typename Walk::template At<T>(call), sum);
+  });
   return sum ? call.loss.total : call.loss.out;
 }
 
-// Returns the sum, and the gradient of the sum times `grad`. Without `grad` the factor is 1.
+// Returns the sum divided by max(1, avg_factor), and its gradient. A mean without avg_factor is divided by the number
+// of elements.
 template <typename Walk>
-std::tuple<Tensor, Tensor> sigmoid_focal_loss_and_gradient_op(const Tensor& logits, const Tensor& labels,
-                                                              std::optional<Tensor> weight, std::optional<Tensor> grad,
-                                                              const FocalLossOptions& options) {
-  const FocalLossCall call =
-      focal_loss_contract(logits, labels, weight, options, grad ? &*grad : nullptr, LossResult::sum_and_gradient);
+std::tuple<Tensor, Tensor> sigmoid_focal_loss_and_gradient_op(
+    const Tensor& logits, const Tensor& labels, std::optional<Tensor> weight, std::optional<Tensor> avg_factor_tensor,
+    std::optional<double> avg_factor, std::string_view reduction, const FocalLossOptions& options) {
+  FocalLossCall call = focal_loss_contract(logits, labels, weight, options, nullptr, LossResult::sum_and_gradient);
+  set_divisor(call.loss, logits, "logits", reduction, avg_factor_tensor, avg_factor);
   if (logits.is_cpu()) {
     check_labels(call);
   }
-  dispatch_floating(call.loss.dtype,
-                    [&]<typename T>() { Walk::template sum_and_gradient<T>(call.loss, FocalLossAt<T>(call)); });
+  dispatch_floating(call.loss.dtype, [&]<typename T>() {
+    Walk::template sum_and_gradient<T>(call.loss, typename Walk::template At<T>(call));
+  });
   return {call.loss.total, call.loss.out};
 }
 
@@ -122,7 +107,7 @@ Tensor sigmoid_focal_loss_backward_op(const Tensor& grad, const Tensor& logits, 
                                       std::optional<Tensor> weight, const FocalLossOptions& options) {
   const FocalLossCall call = focal_loss_contract(logits, labels, weight, options, &grad, LossResult::elements);
   dispatch_floating(call.loss.dtype, [&]<typename T>() {
-    Walk::template backward<T>(call.loss, FocalLossAt<T>(call), grad.dim() == 0);
+    Walk::template backward<T>(call.loss, typename Walk::template At<T>(call), grad.dim() == 0);
   });
   return call.loss.out;
 }

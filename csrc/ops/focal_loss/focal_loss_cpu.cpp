@@ -6,10 +6,21 @@
 namespace colad {
 namespace {
 
+// The loss of one logit whose row is not ignored.
+template <typename C>
+struct FocalLossFormula {
+  using Side = FocalLossSide<C>;
+  FocalOptions<C> options;
+
+  Side side(C x, bool hit) const { return side_of_class(x, hit); }
+  C loss(const Side& side) const { return focal_loss(side, options); }
+  C derivative(const Side& side) const { return focal_loss_derivative(side, options); }
+};
+
 struct FocalLossBlocks {
   // A target is 1 if the row's label is the column, else 0. An ignored row gets the weight 0.
   template <typename T, typename C>
-  static void targets(const LossParams& p, const FocalLossAt<T>& at, int64_t first, LossBlock<C>& block,
+  static void targets(const LossParams& p, const FocalLossOperands<T>& at, int64_t first, LossBlock<C>& block,
                       LossBuffers<C>& buffers) {
     std::fill_n(buffers.targets, block.count, C(0));
     block.targets = buffers.targets;
@@ -44,7 +55,7 @@ struct FocalLossBlocks {
 
   // Writes the targets of `length` rows in the column of `e`. Returns whether some of the rows are ignored.
   template <typename T, typename C>
-  static bool read_column(const FocalLossAt<T>& at, const Element& e, int length, C* targets) {
+  static bool read_column(const FocalLossOperands<T>& at, const Element& e, int length, C* targets) {
     const auto* labels = static_cast<const int64_t*>(at.labels.data) + at.labels.at(e);
     const int64_t stride = at.labels.anchor, column = e.column, classes = at.classes;
     int64_t ignored = 0;
@@ -73,10 +84,10 @@ struct FocalLossBlocks {
     visit(0, side.y.sigmoid), visit(1, side.y.complement), visit(2, side.y.softplus);
   };
 
-  template <typename C>
-  static void compute(const FocalLossFormula<C>& formula, const LossBlock<C>& block, C grad, C* losses, C* gradients) {
-    with_usual_gamma(formula.options.gamma, [&](auto gamma) {
-      const auto constant = [options = formula.options, gamma] {
+  template <typename T, typename C>
+  static void compute(const FocalLossOperands<T>& at, const LossBlock<C>& block, C grad, C* losses, C* gradients) {
+    with_usual_gamma(at.options.gamma, [&](auto gamma) {
+      const auto constant = [options = at.options, gamma] {
         FocalOptions<C> of_gamma = options;
         of_gamma.gamma = gamma();
         return FocalLossFormula<C>{of_gamma};
@@ -86,11 +97,16 @@ struct FocalLossBlocks {
   }
 };
 
+struct FocalLossCpu : CpuLoss<FocalLossBlocks> {
+  template <typename T>
+  using At = FocalLossOperands<T>;
+};
+
 }  // namespace
 }  // namespace colad
 
 STABLE_TORCH_LIBRARY_IMPL(colad, CPU, m) {
-  using Walk = colad::CpuLoss<colad::FocalLossBlocks>;
+  using Walk = colad::FocalLossCpu;
   m.impl("sigmoid_focal_loss", COLAD_BOX(&colad::sigmoid_focal_loss_op<Walk>));
   m.impl("sigmoid_focal_loss_and_gradient", COLAD_BOX(&colad::sigmoid_focal_loss_and_gradient_op<Walk>));
   m.impl("sigmoid_focal_loss_backward", COLAD_BOX(&colad::sigmoid_focal_loss_backward_op<Walk>));

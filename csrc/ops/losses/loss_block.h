@@ -12,6 +12,8 @@
 
 namespace colad {
 
+// Elements that are added to one partial sum. The number is fixed, so the sum does not depend on the number of threads.
+constexpr int64_t kChunk = 4096;
 constexpr int kBlockElements = 512;  // measured: 256 cost 4 % more, 1024 do not fit the first-level cache
 static_assert(kChunk % kBlockElements == 0);
 

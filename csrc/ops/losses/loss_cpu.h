@@ -7,7 +7,7 @@ namespace colad {
 
 // Blocks is the part that differs between losses:
 //   targets(p, at, first, block, buffers)   sets block.targets, and gives ignored elements the weight 0
-//   compute(formula, block, grad, losses, gradients)   computes a block
+//   compute(at, block, grad, losses, gradients)        computes a block
 template <typename Blocks>
 struct CpuLoss {
   static constexpr int64_t kChunksAThread = 16;  // about 100 us of work
@@ -33,7 +33,9 @@ struct CpuLoss {
     using C = compute_t<T>;
     const LossParams& p = call.params;
     const int64_t count = p.count(), chunks = (count + kChunk - 1) / kChunk;
-    const C grad = scalar_grad ? grad_of_sum<C>(p) : C(1);
+    const C divisor = p.divisor.template value<C>();
+    const C grad = kSum ? C(1) / divisor : (kGradient && scalar_grad ? grad_of_sum<C>(p) : C(1));
+    std::vector<double> partials(kSum ? chunks : 0);
     torch::stable::parallel_for(0, chunks, kChunksAThread, [&](int64_t begin, int64_t end) {
       LossBuffers<C> buffers;
       for (int64_t chunk = begin; chunk < end; ++chunk) {
@@ -49,7 +51,7 @@ struct CpuLoss {
           Blocks::template targets<T>(p, at, first, block, buffers);
           C* const gradients = kGradient ? block_of_result<T>(p, first, buffers.gradients) : nullptr;
           C* const losses = kGradient || kSum ? buffers.losses : block_of_result<T>(p, first, buffers.losses);
-          Blocks::template compute<C>(at, block, grad, losses, gradients);
+          Blocks::compute(at, block, grad, losses, gradients);
           if constexpr (kSum) {
             add_to_lanes(losses, block.count, lanes);
           }
@@ -64,16 +66,16 @@ struct CpuLoss {
           }
         }
         if constexpr (kSum) {
-          p.partials[chunk] = sum_of_lanes(lanes);
+          partials[chunk] = sum_of_lanes(lanes);
         }
       }
     });
     if constexpr (kSum) {
       double total = 0.0;
       for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-        total += p.partials[chunk];
+        total += partials[chunk];
       }
-      *static_cast<C*>(p.total) = static_cast<C>(total);
+      *static_cast<C*>(p.total) = static_cast<C>(total) / divisor;
     }
   }
 };

@@ -1,15 +1,18 @@
-// The element-wise losses on CUDA: one pass forward, one pass backward. A sum adds fixed chunks in a fixed order,
-// without atomics. Every kernel has two versions. The dense version is for tensors without gaps: a thread takes a pack
-// of 16 bytes at a time. The other version takes single elements and any strides. The two versions add in different
-// orders, so the last bits of a sum may depend on the strides and on the alignment of the first element.
+// The element-wise losses on CUDA: one pass for a sum and its gradient, one pass for a result of every element. A sum
+// has a fixed order: a pack in the compute type, the packs of a thread, the threads of a block and the blocks in
+// float64. Every kernel has two versions. The dense version is for tensors without gaps: a thread takes a pack of 16
+// bytes at a time. The other version takes single elements and any strides. The two versions add in different orders,
+// so the last bits of a sum may depend on the strides, on the alignment of the first element, and on the card.
 #pragma once
 
+#include "common/last_block.cuh"
 #include "common/reduce.cuh"
 #include "ops/losses/loss_dense.cuh"
+#include "ops/losses/loss_elements.cuh"
 
 namespace colad {
 
-constexpr int kLossBlock = 256;  // 16 elements a thread and chunk; not tuned on a card
+constexpr int kLossBlock = 256;  // not tuned on a card
 
 // The most threads of a multiprocessor.
 #if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200)
@@ -23,6 +26,69 @@ constexpr int kMostThreads = 2048;
 // Double needs more registers. Not tuned on a card.
 template <typename T>
 constexpr int kDenseBlocks = sizeof(T) == sizeof(double) ? 2 : kMostThreads / 2 / kLossBlock;
+
+// The blocks' partial sums, and the number of blocks that have written theirs.
+struct PartialSums {
+  double* of_block;
+  int32_t* arrived;
+};
+
+// Adds the threads' sums. Every thread of every block calls it.
+template <typename C>
+__device__ void finish_sum(const LossParams& p, const PartialSums& sums, double of_thread) {
+  __shared__ double scratch[kWarp];
+  const double of_block = block_reduce(of_thread, Add{}, 0.0, scratch);
+  if (threadIdx.x == 0) {
+    sums.of_block[blockIdx.x] = of_block;
+  }
+  if (!is_last_block(sums.arrived)) {
+    return;
+  }
+  double total = 0.0;
+  for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x) {
+    total += sums.of_block[i];
+  }
+  total = block_reduce(total, Add{}, 0.0, scratch);
+  if (threadIdx.x == 0) {
+    *static_cast<C*>(p.total) = static_cast<C>(total) / p.divisor.template value<C>();
+  }
+}
+
+// The sum, and the gradient if p.result is not null.
+template <typename T, typename LossAt>
+__global__ void loss_sum_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
+                                const __grid_constant__ PartialSums sums) {
+  using C = compute_t<T>;
+  const C scale = C(1) / p.divisor.template value<C>();
+  double total = 0.0;
+  for (int64_t i = thread_index(); i < p.count(); i += thread_count()) {
+    total += add_element<T>(p, at, i, scale);
+  }
+  finish_sum<C>(p, sums, total);
+}
+
+template <typename T, typename LossAt>
+__global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
+    dense_sum_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
+                     const __grid_constant__ DenseWalk walk, const __grid_constant__ PartialSums sums) {
+  using C = compute_t<T>;
+  const C scale = C(1) / p.divisor.template value<C>();
+  const bool simple = scale != C(0);
+  double total = 0.0;
+  for (int64_t item = thread_index(); item < walk.items; item += thread_count()) {
+    for_packs<T>(p, at, walk, item, [&](const LossPack<T, LossAt>& pack) {
+      const PackResult<T> result = pack_result<T>(at, pack, [&](int) { return scale; }, simple);
+      total += result.sum();
+      if (p.result != nullptr) {
+        store_pack(p.result, pack.first, result.gradients);
+      }
+    });
+  }
+  if (thread_index() < walk.tail) {
+    total += add_element<T>(p, at, p.count() - walk.tail + thread_index(), scale);
+  }
+  finish_sum<C>(p, sums, total);
+}
 
 template <typename T, typename LossAt>
 __global__ void loss_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at) {
@@ -39,36 +105,21 @@ __global__ void loss_gradient_kernel(const __grid_constant__ LossParams p, const
   }
 }
 
-// One block a chunk.
-template <typename T, typename LossAt>
-__global__ void loss_partials_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
-                                     int64_t chunks) {
-  __shared__ double scratch[kWarp];
-  for (int64_t chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
-    double total = 0.0;
-    for (int64_t i = chunk * kChunk + threadIdx.x; i < p.count() && i < (chunk + 1) * kChunk; i += blockDim.x) {
-      total += weighted_loss<T>(p, at, p.element(i));
-    }
-    total = block_reduce(total, Add{}, 0.0, scratch);
-    if (threadIdx.x == 0) {
-      p.partials[chunk] = total;
-    }
-  }
-}
-
 template <typename T, typename LossAt>
 __global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
     dense_loss_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
                       const __grid_constant__ DenseWalk walk) {
+  using C = compute_t<T>;
   constexpr int n = kPack<T>;
   for (int64_t item = thread_index(); item < walk.items; item += thread_count()) {
     for_packs<T>(p, at, walk, item, [&](const LossPack<T, LossAt>& pack) {
-      Pack<T, n> out;
+      const PackResult<T> result = pack_result<T>(at, pack, [](int) { return C(1); }, true);
+      Pack<T, n> losses;
 #pragma unroll
       for (int j = 0; j < n; ++j) {
-        out.values[j] = static_cast<T>(pack.loss(at, j));
+        losses.values[j] = static_cast<T>(result.losses.values[j]);
       }
-      store_pack(p.result, pack.first, out);
+      store_pack(p.result, pack.first, losses);
     });
   }
   if (thread_index() < walk.tail) {
@@ -81,19 +132,16 @@ __global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
     dense_gradient_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
                           const __grid_constant__ DenseWalk walk, bool scalar_grad) {
   using C = compute_t<T>;
-  constexpr int n = kPack<T>;
   const C of_sum = scalar_grad ? grad_of_sum<C>(p) : C(0);
+  const bool simple = scalar_grad && of_sum != C(0);
   for (int64_t item = thread_index(); item < walk.items; item += thread_count()) {
     for_packs<T>(p, at, walk, item, [&](const LossPack<T, LossAt>& pack) {
-      Pack<T, n> grad, out;
+      Pack<T, kPack<T>> grads;
       if (!scalar_grad) {
-        grad = load_pack<T, n>(p.grad.data, pack.first);
+        grads = load_pack<T, kPack<T>>(p.grad.data, pack.first);
       }
-#pragma unroll
-      for (int j = 0; j < n; ++j) {
-        out.values[j] = static_cast<T>(pack.gradient(at, j, scalar_grad ? of_sum : static_cast<C>(grad.values[j])));
-      }
-      store_pack(p.result, pack.first, out);
+      const auto grad = [&](int j) { return scalar_grad ? of_sum : value_of(grads, j); };
+      store_pack(p.result, pack.first, pack_result<T>(at, pack, grad, simple).gradients);
     });
   }
   if (thread_index() < walk.tail) {
@@ -101,70 +149,22 @@ __global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
   }
 }
 
-// One block a chunk. The block of the last chunk also adds the tail.
-template <typename T, typename LossAt>
-__global__ void __launch_bounds__(kLossBlock, kDenseBlocks<T>)
-    dense_partials_kernel(const __grid_constant__ LossParams p, const __grid_constant__ LossAt at,
-                          const __grid_constant__ DenseWalk walk, int64_t chunks) {
-  __shared__ double scratch[kWarp];
-  for (int64_t chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
-    double total = 0.0;
-    const int64_t begin = chunk * walk.chunk, end = minimum(walk.items, begin + walk.chunk);
-    for (int64_t item = begin + threadIdx.x; item < end; item += blockDim.x) {
-      for_packs<T>(p, at, walk, item, [&](const LossPack<T, LossAt>& pack) {
-#pragma unroll
-        for (int j = 0; j < kPack<T>; ++j) {
-          total += pack.loss(at, j);
-        }
-      });
-    }
-    if (chunk == chunks - 1 && threadIdx.x < walk.tail) {
-      total += weighted_loss<T>(p, at, p.element(p.count() - walk.tail + threadIdx.x));
-    }
-    total = block_reduce(total, Add{}, 0.0, scratch);
-    if (threadIdx.x == 0) {
-      p.partials[chunk] = total;
-    }
-  }
-}
-
-// Adds the partial sums. The launch has a single block.
-template <typename C>
-__global__ void loss_total_kernel(const double* partials, int64_t chunks, C* result) {
-  __shared__ double scratch[kWarp];
-  double total = 0.0;
-  for (int64_t i = threadIdx.x; i < chunks; i += blockDim.x) {
-    total += partials[i];
-  }
-  total = block_reduce(total, Add{}, 0.0, scratch);
-  if (threadIdx.x == 0) {
-    *result = static_cast<C>(total);
-  }
-}
-
 struct CudaLoss {
   template <typename T, typename LossAt>
   static void forward(const LossCall& call, const LossAt& at, bool sum) {
     const LossParams& p = call.params;
-    const CudaScope scope(call.out);
-    const DenseWalk walk = dense_walk<T>(p, at, sum ? nullptr : &p.out, nullptr, kLossBlock);
     if (sum) {
-      int64_t chunks = (p.count() + kChunk - 1) / kChunk;
-      if (chunks > 0 && walk.possible) {
-        // A chunk of items is never smaller than kChunk, so there are never more chunks than partials.
-        static_assert(kLossBlock * kColumnsOfItem * kPack<double> >= kChunk);
-        chunks = std::max<int64_t>((walk.items + walk.chunk - 1) / walk.chunk, 1);
-        launch(dense_partials_kernel<T, LossAt>, grid_for(chunks, 1), kLossBlock, 0, scope.stream(), p, at, walk,
-               chunks);
-      } else if (chunks > 0) {
-        launch(loss_partials_kernel<T, LossAt>, grid_for(chunks, 1), kLossBlock, 0, scope.stream(), p, at, chunks);
-      }
-      launch(loss_total_kernel<compute_t<T>>, 1, kLossBlock, 0, scope.stream(), p.partials, chunks,
-             static_cast<compute_t<T>*>(p.total));
-    } else if (p.count() > 0 && walk.possible) {
+      return sum_and_gradient<T>(call, at);
+    }
+    if (p.count() == 0) {
+      return;
+    }
+    const CudaScope scope(call.out);
+    const DenseWalk walk = dense_walk<T>(p, at, &p.out, nullptr);
+    if (walk.possible) {
       launch(dense_loss_kernel<T, LossAt>, grid_for(walk.items, kLossBlock), kLossBlock, 0, scope.stream(), p, at,
              walk);
-    } else if (p.count() > 0) {
+    } else {
       launch(loss_kernel<T, LossAt>, grid_for(p.count(), kLossBlock), kLossBlock, 0, scope.stream(), p, at);
     }
   }
@@ -176,7 +176,7 @@ struct CudaLoss {
       return;
     }
     const CudaScope scope(call.out);
-    const DenseWalk walk = dense_walk<T>(p, at, &p.out, scalar_grad ? nullptr : &p.grad, kLossBlock);
+    const DenseWalk walk = dense_walk<T>(p, at, &p.out, scalar_grad ? nullptr : &p.grad);
     if (walk.possible) {
       launch(dense_gradient_kernel<T, LossAt>, grid_for(walk.items, kLossBlock), kLossBlock, 0, scope.stream(), p, at,
              walk, scalar_grad);
@@ -186,11 +186,24 @@ struct CudaLoss {
     }
   }
 
-  // Two passes. Nothing calls it yet where speed counts: on CUDA, Python computes the gradient in the backward.
+  // A fill and one kernel. All blocks run at once (see kDenseBlocks), so that there are few partial sums.
   template <typename T, typename LossAt>
   static void sum_and_gradient(const LossCall& call, const LossAt& at) {
-    forward<T>(call, at, /*sum=*/true);
-    backward<T>(call, at, /*scalar_grad=*/true);
+    const LossParams& p = call.params;
+    const CudaScope scope(call.out);
+    const DenseWalk walk = dense_walk<T>(p, at, p.result == nullptr ? nullptr : &p.out, nullptr);
+    const int64_t blocks = ((walk.possible ? walk.items : p.count()) + kLossBlock - 1) / kLossBlock;
+    const int64_t at_once = std::max<int64_t>(blocks_of_card(kLossBlock) / 2, 1);
+    const unsigned grid = static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, at_once));
+    const Tensor partials = new_tensor(call.out, {grid}, ScalarType::Double);
+    Tensor arrived = new_tensor(call.out, {1}, ScalarType::Int);
+    torch::stable::zero_(arrived);
+    const PartialSums sums{static_cast<double*>(partials.data_ptr()), static_cast<int32_t*>(arrived.data_ptr())};
+    if (walk.possible) {
+      launch(dense_sum_kernel<T, LossAt>, grid, kLossBlock, 0, scope.stream(), p, at, walk, sums);
+    } else {
+      launch(loss_sum_kernel<T, LossAt>, grid, kLossBlock, 0, scope.stream(), p, at, sums);
+    }
   }
 };
 

@@ -5,35 +5,15 @@
 
 #include "common/cuda.cuh"
 #include "ops/losses/loss_layout.h"
+#include "ops/losses/loss_pack.cuh"
 #include "ops/match_anchors/match_codes.h"
 
 namespace colad {
-
-constexpr int kPackBytes = 16;  // the widest load and store of one thread
-
-template <typename T>
-constexpr int kPack = kPackBytes / sizeof(T);
 
 // In class maps the elements of a row are in different columns. A thread reads the label and weight of its rows once
 // for this many columns. A label has 8 bytes, so this leaves 1 byte of labels an element, from the cache. The usual
 // numbers of classes are multiples of 8. Not tuned on a card.
 constexpr int kColumnsOfItem = 8;
-
-// n values that are loaded and stored as a whole: 16 bytes or a multiple.
-template <typename T, int n>
-struct alignas(kPackBytes) Pack {
-  T values[n];
-};
-
-template <typename T, int n>
-__device__ Pack<T, n> load_pack(const void* data, int64_t first) {
-  return *reinterpret_cast<const Pack<T, n>*>(static_cast<const T*>(data) + first);
-}
-
-template <typename T, int n>
-__device__ void store_pack(void* data, int64_t first, const Pack<T, n>& pack) {
-  *reinterpret_cast<Pack<T, n>*>(static_cast<T*>(data) + first) = pack;
-}
 
 // Whether element(i) is i values after the first element in memory, and the first element is aligned to 16 bytes.
 inline bool is_dense(const LossParams& p, const Strided& s) {
@@ -54,7 +34,6 @@ bool is_dense_target(const LossParams& p, const LossAt& at) {
 struct DenseWalk {
   bool possible;
   int64_t items;         // number of whole items
-  int64_t chunk;         // items whose losses are added up together
   int64_t tail;          // elements after the last item
   int packs;             // packs of an item
   int64_t row, spacing;  // class maps: items that start in one column; elements from a pack of an item to its next pack
@@ -68,9 +47,8 @@ struct DenseWalk {
   }
 };
 
-// `block` threads process a chunk.
 template <typename T, typename LossAt>
-DenseWalk dense_walk(const LossParams& p, const LossAt& at, const Strided* out, const Strided* grad, int block) {
+DenseWalk dense_walk(const LossParams& p, const LossAt& at, const Strided* out, const Strided* grad) {
   constexpr int n = kPack<T>;
   const bool weight_of_elements = p.weight.data != nullptr && !p.weight_of_rows;
   DenseWalk walk{};
@@ -78,58 +56,15 @@ DenseWalk dense_walk(const LossParams& p, const LossAt& at, const Strided* out, 
                   (out == nullptr || is_dense(p, *out)) && (grad == nullptr || is_dense(p, *grad)) &&
                   p.columns <= INT32_MAX;
   const bool of_rows = LossAt::kTargetOfRow || p.weight_of_rows;
+  walk.packs = 1;
   if (of_rows && p.columns_outermost && p.anchors % n == 0 && p.columns % kColumnsOfItem == 0) {
     walk.packs = kColumnsOfItem;
     walk.row = p.anchors / n;
     walk.spacing = p.anchors;
-    walk.chunk = block;
-  } else {
-    walk.packs = 1;
-    walk.chunk = kChunk / n;
   }
   walk.items = p.count() / (n * walk.packs);
   walk.tail = p.count() - walk.items * n * walk.packs;
   return walk;
-}
-
-// The values that n neighbours in memory get from their rows: label and weight.
-template <typename C, int n>
-struct PackRows {
-  static constexpr int kNoLabel = INT32_MIN;
-  int to_label[n];  // columns from the element to the row's label, or kNoLabel if the row is ignored
-  Pack<C, n> weight;
-};
-
-template <typename T, typename LossAt>
-__device__ PackRows<compute_t<T>, kPack<T>> rows_from(const LossParams& p, const LossAt& at, int64_t first) {
-  using C = compute_t<T>;
-  using Rows = PackRows<C, kPack<T>>;
-  Rows rows{};
-  if (!LossAt::kTargetOfRow && !p.weight_of_rows) {
-#pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) {
-      rows.weight.values[j] = 1;
-    }
-    return rows;
-  }
-  Element e = p.element(first);
-  int label = 0;
-  C weight = 1;
-#pragma unroll
-  for (int j = 0; j < kPack<T>; ++j) {
-    if (j == 0 || p.columns_outermost || e.column == 0) {
-      if constexpr (LossAt::kTargetOfRow) {
-        label = static_cast<int>(at.label(e));
-      }
-      if (p.weight_of_rows) {
-        weight = weight_at<T>(p, e);
-      }
-    }
-    rows.to_label[j] = label == kIgnored ? Rows::kNoLabel : label - static_cast<int>(e.column);
-    rows.weight.values[j] = weight;
-    p.advance(e);
-  }
-  return rows;
 }
 
 // The operands of n elements, in registers.
@@ -137,44 +72,71 @@ template <typename T, typename LossAt>
 struct LossPack {
   using C = compute_t<T>;
   static constexpr int n = kPack<T>;
+  static constexpr int kNoLabel = INT32_MIN;
   int64_t first;
-  int columns = 0;  // columns from the pack for which `rows` was read to this pack
+  int columns = 0;  // columns from the pack for which the rows were read to this pack
   Pack<T, n> logits, targets;
-  PackRows<C, n> rows;
+  int to_label[n];        // columns from that pack to the row's label; kNoLabel if the row is ignored
+  bool weighted = false;  // if not, all weights are 1 and `weight` has no meaning
+  Pack<C, n> weight;      // 0 for an ignored row
 
-  __device__ C weight(int j) const { return rows.weight.values[j]; }
-  __device__ C logit(int j) const { return static_cast<C>(logits.values[j]); }
+  __device__ C logit(int j) const { return value_of(logits, j); }
   __device__ auto target(int j) const {
     if constexpr (LossAt::kTargetOfRow) {
-      return typename LossAt::Target{rows.to_label[j] != rows.kNoLabel, rows.to_label[j] == columns};
+      return to_label[j] == columns;
     } else {
-      return static_cast<C>(targets.values[j]);
+      return value_of(targets, j);
     }
   }
 
-  __device__ C loss(const LossAt& at, int j) const {
-    return weight(j) == C(0) ? weight(j) : weight(j) * at.loss(logit(j), target(j));
+  // Reads the labels and the weights of the rows.
+  __device__ void read_rows(const LossParams& p, const LossAt& at) {
+    Element e = p.element(first);
+    int64_t label = 0;
+    C of_row = 1;
+#pragma unroll
+    for (int j = 0; j < n; ++j) {
+      if (j == 0 || p.columns_outermost || e.column == 0) {
+        of_row = p.weight_of_rows ? weight_at<T>(p, e) : C(1);
+        if constexpr (LossAt::kTargetOfRow) {
+          label = at.label(e);
+          of_row = label == kIgnored ? C(0) : of_row;
+        }
+      }
+      to_label[j] = label == kIgnored ? kNoLabel : static_cast<int>(label - e.column);
+      weight.values[j] = of_row;
+      p.advance(e);
+    }
   }
-  __device__ C gradient(const LossAt& at, int j, C grad) const {
-    return weighted_gradient(weight(j), grad, [&] { return at.derivative(logit(j), target(j)); });
+
+  __device__ void read_weights(const LossParams& p) {
+    weight = load_pack<C, n>(p.weight.data, first);
+    if constexpr (LossAt::kTargetOfRow) {
+#pragma unroll
+      for (int j = 0; j < n; ++j) {
+        weight.values[j] = to_label[j] == kNoLabel ? C(0) : weight.values[j];
+      }
+    }
   }
 };
 
 // Calls use(pack) for every pack of an item.
 template <typename T, typename LossAt, typename Use>
 __device__ void for_packs(const LossParams& p, const LossAt& at, const DenseWalk& walk, int64_t item, Use use) {
-  using C = compute_t<T>;
   constexpr int n = kPack<T>;
   LossPack<T, LossAt> pack;
   pack.first = walk.start(item, n);
-  pack.rows = rows_from<T>(p, at, pack.first);
+  if (LossAt::kTargetOfRow || p.weight_of_rows) {
+    pack.read_rows(p, at);
+  }
+  pack.weighted = LossAt::kTargetOfRow || p.weight.data != nullptr;
   for (; pack.columns < walk.packs; ++pack.columns) {
     pack.logits = load_pack<T, n>(p.input.data, pack.first);
     if constexpr (!LossAt::kTargetOfRow) {
       pack.targets = load_pack<T, n>(at.teacher.data, pack.first);
     }
     if (p.weight.data != nullptr && !p.weight_of_rows) {
-      pack.rows.weight = load_pack<C, n>(p.weight.data, pack.first);
+      pack.read_weights(p);
     }
     use(pack);
     pack.first += walk.spacing;

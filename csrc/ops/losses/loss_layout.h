@@ -21,14 +21,32 @@ struct Strided {
   COLAD_HD int64_t at(const Element& e) const { return e.image * image + e.anchor * anchor + e.column * column; }
 };
 
+// What a sum and its gradient are divided by: a number of the host or of the device, and at least 1. NaN stays NaN.
+struct Divisor {
+  double number = 1.0;
+  const void* data = nullptr;  // the number of the device, if there is one
+  ScalarType dtype = ScalarType::Double;
+
+  template <typename C>
+  COLAD_HD C value() const {
+    C found = static_cast<C>(number);
+    if (data != nullptr) {
+      found = dtype == ScalarType::Float    ? static_cast<C>(*static_cast<const float*>(data))
+              : dtype == ScalarType::Double ? static_cast<C>(*static_cast<const double*>(data))
+                                            : static_cast<C>(*static_cast<const int64_t*>(data));
+    }
+    return maximum(found, C(1));
+  }
+};
+
 struct LossParams {
   int64_t images, anchors, columns;
   bool columns_outermost;  // the order of memory. True: class maps (NCHW). False: class rows (NHWC, plain)
   bool weight_of_rows;     // one weight a row, not one an element
   Strided input, weight, grad, out;
-  void* result;      // the data of `out`
-  void* total;       // the sum
-  double* partials;  // for a sum: one partial sum a chunk of kChunk elements
+  void* result;  // the data of `out`; null if only the sum is asked for
+  void* total;   // the sum, divided
+  Divisor divisor;
 
   COLAD_HD int64_t count() const { return images * anchors * columns; }
 
@@ -68,11 +86,8 @@ struct LossParams {
   }
 };
 
-// Elements that are added to one partial sum. The number is fixed, so the sum does not depend on the number of threads.
-constexpr int64_t kChunk = 4096;
-
 struct LossCall {
-  Tensor out, total, partials;
+  Tensor out, total;
   LossParams params;
   ScalarType dtype;
 };
@@ -107,8 +122,7 @@ inline Strided strided_rows(const Tensor& tensor) {
   return {tensor.data_ptr(), d >= 2 ? tensor.stride(d - 2) : 0, d >= 1 ? tensor.stride(d - 1) : 0, 0};
 }
 
-// `grad` is given for gradients: one value an element, or a scalar for the gradient of the sum. Without it the scalar
-// is 1.
+// `grad` is given for gradients: one value an element, or a scalar for the gradient of the sum.
 inline LossCall loss_contract(const Tensor& input, const char* name, const std::optional<Tensor>& weight,
                               const Tensor* grad, LossResult result) {
   check_floating(input, name);
@@ -132,12 +146,11 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
     p.weight_of_rows = rows;
   }
   const ScalarType sum_dtype = compute_type(input.scalar_type());
-  LossCall call{input, input, input, p, input.scalar_type()};
+  LossCall call{input, input, p, input.scalar_type()};
   LossParams& q = call.params;
   if (grad != nullptr) {
     const bool scalar = grad->dim() == 0;
     if (!scalar) {
-      check(result == LossResult::elements, "grad should be a scalar, got ", shape_of(*grad));
       check_shape(*grad, "grad", {sizes.begin(), sizes.end()}, "() or that of the logits");
     }
     check_same_device(*grad, "grad", input, name);
@@ -145,11 +158,8 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
     q.grad = scalar ? Strided{grad->data_ptr()} : strided(*grad);
   }
   if (result != LossResult::elements) {
-    const int64_t chunks = (p.count() + kChunk - 1) / kChunk;
     call.total = new_tensor(input, {}, sum_dtype);
-    call.partials = new_tensor(input, {chunks}, ScalarType::Double);
     q.total = call.total.data_ptr();
-    q.partials = static_cast<double*>(call.partials.data_ptr());
   }
   if (result != LossResult::sum) {
     call.out = new_like(input);
@@ -159,51 +169,40 @@ inline LossCall loss_contract(const Tensor& input, const char* name, const std::
   return call;
 }
 
+// Sets the divisor of the sum: the scalar tensor, the number or, for a mean without either, the number of elements.
+inline void set_divisor(LossCall& call, const Tensor& input, const char* name, std::string_view reduction,
+                        const std::optional<Tensor>& avg_factor_tensor, std::optional<double> avg_factor) {
+  constexpr Choice<bool> kMean[] = {{"sum", false}, {"mean", true}};
+  Divisor& divisor = call.params.divisor;
+  divisor.number = choice(reduction, "reduction", kMean) ? static_cast<double>(call.params.count()) : 1.0;
+  divisor.number = avg_factor.value_or(divisor.number);
+  if (avg_factor_tensor) {
+    check_same_device(*avg_factor_tensor, "avg_factor", input, name);
+    check_shape(*avg_factor_tensor, "avg_factor", {}, "()");
+    divisor.data = avg_factor_tensor->data_ptr();
+    divisor.dtype = avg_factor_tensor->scalar_type();
+    check(
+        divisor.dtype == ScalarType::Float || divisor.dtype == ScalarType::Double || divisor.dtype == ScalarType::Long,
+        "avg_factor should be float32, float64 or int64, got ", dtype_name(divisor.dtype));
+  }
+}
+
 template <typename T>
 COLAD_HD compute_t<T> weight_at(const LossParams& p, const Element& e) {
   using C = compute_t<T>;
   return p.weight.data == nullptr ? C(1) : static_cast<const C*>(p.weight.data)[p.weight.at(e)];
 }
 
+// The gradient of the sum, which has the compute type.
 template <typename C>
 COLAD_HD C grad_of_sum(const LossParams& p) {
-  return p.grad.data == nullptr ? C(1) : *static_cast<const C*>(p.grad.data);
-}
-
-// A gradient of the sum has the compute type. A gradient of every element has the logits' type.
-template <typename T>
-COLAD_HD compute_t<T> grad_at(const LossParams& p, const Element& e, bool scalar) {
-  using C = compute_t<T>;
-  return scalar ? grad_of_sum<C>(p) : static_cast<C>(static_cast<const T*>(p.grad.data)[p.grad.at(e)]);
-}
-
-// The template parameter LossAt below is one loss: `loss` and `derivative` of a logit and its target, and where the two
-// are in memory. The target comes from a label, one a row (kTargetOfRow), or from a teacher, one value an element.
-
-// A weight of exactly 0 removes an element, also if its loss is NaN or infinite.
-template <typename T, typename LossAt>
-COLAD_HD compute_t<T> weighted_loss(const LossParams& p, const LossAt& at, const Element& e) {
-  const compute_t<T> weight = weight_at<T>(p, e);
-  return weight == compute_t<T>(0) ? weight : weight * at.loss(at.logit(e), at.target_at(e));
-}
-
-template <typename T, typename LossAt>
-COLAD_HD void write_loss(const LossParams& p, const LossAt& at, int64_t i) {
-  const Element e = p.element(i);
-  static_cast<T*>(p.result)[p.out.at(e)] = static_cast<T>(weighted_loss<T>(p, at, e));
+  return *static_cast<const C*>(p.grad.data);
 }
 
 // The gradient is 0 for every logit, also NaN, if the weight or the gradient of the result is 0.
 template <typename C, typename Derivative>
 COLAD_HD C weighted_gradient(C weight, C grad, Derivative derivative) {
   return weight * grad == C(0) ? C(0) : grad * (weight * derivative());
-}
-
-template <typename T, typename LossAt>
-COLAD_HD void write_gradient(const LossParams& p, const LossAt& at, int64_t i, bool scalar_grad) {
-  const Element e = p.element(i);
-  static_cast<T*>(p.result)[p.out.at(e)] = static_cast<T>(weighted_gradient(
-      weight_at<T>(p, e), grad_at<T>(p, e, scalar_grad), [&] { return at.derivative(at.logit(e), at.target_at(e)); }));
 }
 
 }  // namespace colad

@@ -14,6 +14,7 @@ namespace colad {
 constexpr struct {
   operator int64_t() const { return simt::max_grid(); }
 } kMaxGrid;
+inline int64_t blocks_of_card(int) { return 2 * int64_t(kMaxGrid); }
 
 template <typename... Parameters, typename... Arguments>
 void launch_named(const char* name, bool dependent, void (*kernel)(Parameters...), unsigned grid, unsigned block,
