@@ -12,7 +12,7 @@ import torch
 
 from bench.paths import RESULTS
 from gpu_checks.device import Card
-from gpu_checks.machine import describe_card, describe_software
+from gpu_checks.machine import describe_software
 from gpu_checks.parts import PARTS, Part
 from gpu_checks.steps import Runner
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(describe_software())
     parts = {name: PARTS[name] for name in options.parts or PARTS}
     for name, part in {"dry_run": merged(parts)}.items() if options.dry_run else parts.items():
-        runner.run_part(part.steps, folder / f"{name}.log", f"=== {name}: {part.what}\n{describe_card()}")
+        runner.run_part(part.steps, folder / f"{name}.log", f"=== {name}: {part.what}")
     print(f"Failed: {', '.join(runner.failed) or 'nothing'}. Not run: {', '.join(runner.left_out) or 'nothing'}.")
     print(f"Results in {folder}")
     return 1 if runner.failed else (2 if runner.left_out else 0)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.paths import ROOT
-from gpu_checks.machine import describe_software
+from gpu_checks.machine import describe_card, describe_software
 from gpu_checks.parts import PART_SECONDS, Step
 
 COMMAND = (sys.executable, "-m", "gpu_checks.step")
@@ -31,7 +31,7 @@ class Runner:
         until = time.monotonic() + PART_SECONDS
         with log.open("w") as self.log:
             print(describe_software(), file=self.log)
-            self.say(header)
+            self.say(f"{header}\n{describe_card()}")
             # Nothing can be spoiled in a dry run. One process saves the start of the others.
             for together in [steps] if self.dry else [[step] for step in steps]:
                 left = until - time.monotonic()
@@ -39,6 +39,7 @@ class Runner:
                     self.report(together, {}, f"the {PART_SECONDS} s of the part are over")
                     continue
                 self.run_process(together, round(min(left, sum(step.seconds for step in together))))
+            self.say(describe_card())  # warm, which changes its clocks
 
     def say(self, text: str) -> None:
         print(text, flush=True)

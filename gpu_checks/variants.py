@@ -23,7 +23,7 @@ from pathlib import Path
 from bench.paths import ROOT
 from bench.report.csv_files import commit
 
-ZIP = ROOT / "build" / "variants.zip"
+FOLDER, ZIP = ROOT / "build" / "variants", ROOT / "build" / "variants.zip"
 LIST = "variants.json"  # in the zip file
 LIBRARY = "libcolad_ops.so"
 BASE = "base.so"  # the library of the sources as they are
@@ -110,9 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ZIP, help="default: build/variants.zip")
     options = parser.parse_args(arguments)
     constants = [c for c in all_constants() if options.only in f"{c.path}:{c.name}"]
-    builder = Builder(
-        ROOT / "build" / "variants", [f"-DCOLAD_CUDA={options.cuda}", f"-DCOLAD_CUDA_ARCHS={options.arch}"]
-    )
+    builder = Builder(FOLDER, [f"-DCOLAD_CUDA={options.cuda}", f"-DCOLAD_CUDA_ARCHS={options.arch}"])
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(options.output, "w", zipfile.ZIP_DEFLATED) as file:
         library, error = builder.library()
