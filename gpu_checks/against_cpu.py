@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,15 +14,17 @@ from torch.utils._pytree import tree_leaves
 import colad_ops
 from bench.workload.batch import Workload
 from bench.workload.candidates import cheapest_candidates, matched_and_cost, repeated
-from bench.workload.every_operator import MANY_OBJECTS, operator_calls
+from bench.workload.every_operator import MANY_OBJECTS, OperatorCall, operator_calls
 from gpu_checks.context import Context
 from gpu_checks.csv_file import write_csv
 from gpu_checks.device import AnyDevice, replay_microseconds
+from gpu_checks.kernels import kernel_rows
 
 BATCHES = ((1, 7), (2, 15), (8, 58), (16, 117), (1, 500))  # images and objects, as in COCO; and a crowd
 CROWD = (16, 75_000)
 RTOL, ATOL = 1e-4, 1e-5  # of float32 costs and losses, and of what is computed from them
 RTOL_HALF = 1.6e-2
+REPLAYS = 3  # for the times of the kernels
 
 
 def check_every_call(context: Context) -> str:
@@ -68,10 +71,16 @@ def check_all_matched(context: Context) -> str:
 
 
 def check_assignments(context: Context, table: str, workloads: Iterator[Workload] | list[Workload]) -> str:
-    """The whole assignment of each batch, and its time."""
-    rows = [assignment_row(w, context.device) for w in workloads]
-    for row in rows:
-        print(row)
+    """The whole assignment of each batch, its time and that of its kernels."""
+    rows, kernels = [], []
+    for w in workloads:
+        rows.append(assignment_row(w, context.device))
+        print(rows[-1], flush=True)
+        there = w.to(context.device.device)
+        what = f"{w.images} images, {len(w.gt_boxes)} objects"
+        call = OperatorCall("paa_assign", what, partial(colad_ops.paa_assign, *there.assign_arguments()), 0, 0)
+        kernels += kernel_rows(call, context.device, REPLAYS)
+    write_csv(context.folder / f"kernels_{table}", kernels)
     longest = max(rows, key=lambda row: row["us"])
     return f"equal to the CPU's, at most {longest['us']:.0f} us; {write_csv(context.folder / table, rows)}"
 

@@ -18,6 +18,7 @@ PENDING_CYCLES = 200_000_000  # about 0.1 s: longer than the host needs to queue
 LOAD_CYCLES = 2_000_000_000  # about 1 s: longer than nvidia-smi needs to read a clock
 OTHER_WORK = 2048  # rows of a matrix; its square takes some tenths of a millisecond
 REPLAYS = 20
+PROFILES = 3  # at most: the first profile of a process is not always complete
 
 Run = Callable[[], Any]
 
@@ -120,14 +121,19 @@ class Card:
 
         return wait
 
-    def kernels(self, run: Run) -> list[Kernel]:
-        """What one call launches, by CUPTI."""
+    def kernels(self, run: Run, times: int = 1) -> list[list[Kernel]]:
+        """What each of ``times`` equal calls launches, by CUPTI."""
         run()
         torch.cuda.synchronize()
-        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorded:
-            run()
-            torch.cuda.synchronize()
-        return kernels_of(recorded, DeviceType.CUDA)
+        for _ in range(PROFILES):
+            with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorded:
+                for _ in range(times):
+                    run()
+                torch.cuda.synchronize()
+            found = kernels_of(recorded, DeviceType.CUDA)
+            if found and len(found) % times == 0:
+                return split(found, times)
+        raise RuntimeError(f"the profiler saw {len(found)} kernels in {times} equal calls")
 
 
 class DryRun:
@@ -167,12 +173,13 @@ class DryRun:
         elapsed = (time.perf_counter() - start) * 1e6
         return lambda: elapsed
 
-    def kernels(self, run: Run) -> list[Kernel]:
-        """The operators that one call calls."""
+    def kernels(self, run: Run, times: int = 1) -> list[list[Kernel]]:
+        """The operators that each call calls."""
         run()
         with profile(activities=[ProfilerActivity.CPU]) as recorded:
-            run()
-        return kernels_of(recorded, DeviceType.CPU)
+            for _ in range(times):
+                run()
+        return split(kernels_of(recorded, DeviceType.CPU), times)
 
 
 AnyDevice = Card | DryRun
@@ -182,6 +189,11 @@ def kernels_of(recorded: profile, device_type: DeviceType) -> list[Kernel]:
     events = [e for e in recorded.events() if e.device_type == device_type]
     events = [e for e in events if device_type != DeviceType.CPU or e.cpu_parent is None]
     return sorted((Kernel(e.name, e.time_range.start, e.time_range.end) for e in events), key=lambda k: k.start)
+
+
+def split(kernels: list[Kernel], times: int) -> list[list[Kernel]]:
+    size = len(kernels) // times
+    return [kernels[i * size : (i + 1) * size] for i in range(times)]
 
 
 def replay_microseconds(device: AnyDevice, run: Run, replays: int = REPLAYS) -> float:

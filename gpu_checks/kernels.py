@@ -17,31 +17,24 @@ REPLAYS = 10
 
 def write_kernels(context: Context) -> str:
     calls = [c for c in operator_calls(context.workload, context.device.device) if c.capturable]
-    context.device.kernels(calls[0].run)  # the first profile is not always complete
     rows = [row for call in calls for row in kernel_rows(call, context.device, 2 if context.dry else REPLAYS)]
-    for row in rows:
-        print(f"{row['op']} {row['what']}: {row['kernel']} x {row['calls']}: {row['us']:.2f} us")
     return write_csv(context.folder / "kernels.csv", rows)
 
 
 def kernel_rows(call: OperatorCall, device: AnyDevice, replays: int) -> list[dict[str, Any]]:
     """A row for each kernel, in the order of the launches, and one for the whole replay: the time between the start of
     its first and the end of its last kernel. What the kernels do not fill of it is ``gaps``."""
-    replay = device.graph(call.run)
-    profiles = [device.kernels(replay) for _ in range(replays)]
-    recorded = [p for p in profiles if p]
-    if not recorded:
-        raise RuntimeError(f"{call.op}: the profiler saw no kernel")
-    names = list(dict.fromkeys(kernel.name for kernel in recorded[-1]))
+    recorded = device.kernels(device.graph(call.run), replays)
+    names = list(dict.fromkeys(kernel.name for kernel in recorded[0]))
     times = [times_by_name(p) for p in recorded]
     rows = [
-        {"kernel": short_name(name), "calls": len(times[-1][name]), "us": median(sum(t.get(name, [])) for t in times)}
+        {"kernel": short_name(name), "calls": len(times[0][name]), "us": median(sum(t.get(name, [])) for t in times)}
         for name in names
     ]
     spans = [max(k.end for k in p) - min(k.start for k in p) for p in recorded]
     rows += [
         {"kernel": "gaps", "calls": "", "us": median(s - sum(map(sum, t.values())) for s, t in zip(spans, times))},
-        {"kernel": "whole replay", "calls": len(recorded[-1]), "us": median(spans)},
+        {"kernel": "whole replay", "calls": len(recorded[0]), "us": median(spans)},
     ]
     return [{"op": call.op, "what": call.what, **row} for row in rows]
 

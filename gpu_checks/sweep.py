@@ -21,7 +21,8 @@ COMMAND = (sys.executable, "-m", "gpu_checks.time_library")
 NOTABLE = 0.97  # of the time with the value in the sources
 
 
-def write_sweep(context: Context, path: Path = variants.ZIP) -> str:
+def write_sweep(context: Context, path: Path | None = None) -> str:
+    """``path`` of the zip file; in a dry run none is needed."""
     time_of.cache_clear()
     with tempfile.TemporaryDirectory() as folder:
         base, tried = unpacked(path, Path(folder), context)
@@ -39,13 +40,14 @@ def write_sweep(context: Context, path: Path = variants.ZIP) -> str:
     return f"{write_csv(context.folder / 'sweep.csv', rows)}; faster: {', '.join(faster) or 'none'}"
 
 
-def unpacked(path: Path, folder: Path, context: Context) -> tuple[Path, list[dict[str, Any]]]:
+def unpacked(path: Path | None, folder: Path, context: Context) -> tuple[Path, list[dict[str, Any]]]:
     """The library of the sources as they are, and the list of the others."""
-    if not path.is_file():
-        if not context.dry:
-            raise CouldNotRun(f"there is no {path}: build it with python -m gpu_checks.variants")
+    if path is None and context.dry:
         same = {"path": "none", "name": "same", "value": 1, "tried": 1, "error": ""}
         return LIBRARY, [{**same, "file": LIBRARY}, {**same, "file": "", "error": "does not compile"}]
+    path = path or variants.ZIP
+    if not path.is_file():
+        raise CouldNotRun(f"there is no {path}: build it with python -m gpu_checks.variants")
     with zipfile.ZipFile(path) as file:
         file.extractall(folder)
     about = json.loads((folder / variants.LIST).read_text())

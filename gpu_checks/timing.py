@@ -74,8 +74,7 @@ def measure(calls: list[OperatorCall], device: AnyDevice, rounds: int) -> list[M
                 samples[key].append(microseconds)
         if done >= 4 and time.monotonic() > until:
             break
-    device.kernels(calls[0].run)  # the first profile is not always complete
-    launches = [len(device.kernels(call.run)) for call in calls]
+    launches = [len(device.kernels(call.run)[0]) for call in calls]
     return [
         Measured(calls[i], mode, Timing.of(samples[i, mode]), Timing.of(samples[i, "copy"]), launches[i])
         for i, mode in turns

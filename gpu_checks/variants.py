@@ -112,7 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
     constants = [c for c in all_constants() if options.only in f"{c.path}:{c.name}"]
     builder = Builder(FOLDER, [f"-DCOLAD_CUDA={options.cuda}", f"-DCOLAD_CUDA_ARCHS={options.arch}"])
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(options.output, "w", zipfile.ZIP_DEFLATED) as file:
+    unfinished = options.output.with_suffix(".part")
+    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as file:
         library, error = builder.library()
         if error:
             print(f"the sources as they are do not compile: {error}", file=sys.stderr)
@@ -128,6 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
                 if not error:
                     file.write(library, name)
         file.writestr(LIST, json.dumps({"commit": commit(), "arch": options.arch, "variants": entries}, indent=1))
+    unfinished.rename(options.output)
     print(f"{len(constants)} constants, {len(entries)} variants in {options.output}")
     return 0
 

@@ -36,8 +36,13 @@ def test_what_a_card_is_asked_for_exists_in_torch(monkeypatch):
     fakes["set_sync_debug_mode"].assert_called_with("default")
     card.graph(lambda: runs.append("captured"))()
     fakes["CUDAGraph"].return_value.replay.assert_called_once_with()
-    assert card.kernels(lambda: runs.append("profiled")) == []
-    assert runs == ["peak", "timed", *["captured"] * 4, *["profiled"] * 2]
+    profiles = iter([[], list("abc"), list("abcd")])  # the first two are incomplete
+    monkeypatch.setattr("gpu_checks.device.kernels_of", lambda recorded, kind: next(profiles))
+    assert card.kernels(lambda: runs.append("profiled"), times=2) == [["a", "b"], ["c", "d"]]
+    assert runs == ["peak", "timed", *["captured"] * 4, *["profiled"] * 7]
+    profiles = iter([list("abc")] * 3)
+    with pytest.raises(RuntimeError, match="the profiler saw 3 kernels in 2 equal calls"):
+        card.kernels(lambda: None, times=2)
     card.put_under_load()
     card.synchronize()
     assert card.name is fakes["get_device_name"].return_value
