@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import tarfile
 import tempfile
-import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ NOTABLE = 0.97  # of the time with the value in the sources
 
 
 def write_sweep(context: Context, path: Path | None = None) -> str:
-    """``path`` of the zip file; in a dry run none is needed."""
+    """``path`` of the archive; in a dry run none is needed."""
     time_of.cache_clear()
     with tempfile.TemporaryDirectory() as folder:
         base, tried = unpacked(path, Path(folder), context)
@@ -45,11 +45,11 @@ def unpacked(path: Path | None, folder: Path, context: Context) -> tuple[Path, l
     if path is None and context.dry:
         same = {"path": "none", "name": "same", "value": 1, "tried": 1, "error": ""}
         return LIBRARY, [{**same, "file": LIBRARY}, {**same, "file": "", "error": "does not compile"}]
-    path = path or variants.ZIP
+    path = path or variants.ARCHIVE
     if not path.is_file():
         raise CouldNotRun(f"there is no {path}: build it with python -m gpu_checks.variants")
-    with zipfile.ZipFile(path) as file:
-        file.extractall(folder)
+    with tarfile.open(path) as file:
+        file.extractall(folder, filter="data")
     about = json.loads((folder / variants.LIST).read_text())
     print(f"variants of {about['commit']} for {about['arch']}")
     return folder / variants.BASE, about["variants"]

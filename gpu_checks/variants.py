@@ -2,19 +2,20 @@
 
 ``python -m gpu_checks.variants [--arch 90]``
 
-It needs an nvcc and no GPU. The libraries go into one zip file, which ``bash gpu_checks/run.sh sweep`` reads. Each has
-code for one architecture. A value that does not compile is named in the list of the zip file.
+It needs an nvcc and no GPU. The libraries go into one archive, which ``bash gpu_checks/run.sh sweep`` reads. Each has
+code for one architecture. A value that does not compile is named in the list of the archive.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
-import zipfile
+import tarfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -23,12 +24,13 @@ from pathlib import Path
 from bench.paths import ROOT
 from bench.report.csv_files import commit
 
-FOLDER, ZIP = ROOT / "build" / "variants", ROOT / "build" / "variants.zip"
-LIST = "variants.json"  # in the zip file
+FOLDER, ARCHIVE = ROOT / "build" / "variants", ROOT / "build" / "variants.tar.xz"
+LIST = "variants.json"  # in the archive
 LIBRARY = "libcolad_ops.so"
 BASE = "base.so"  # the library of the sources as they are
 CONSTANT = re.compile(r"^constexpr \w+ (k\w+) = (\d+);")
 NOT_TUNED = "not tuned"
+PRESET = 7  # a window of 16 MB: what a library has in common with the one before it is stored once
 WARP, LARGEST = 32, 1024  # threads of a block
 
 
@@ -107,18 +109,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--arch", default="90", help="architecture of the card; default: %(default)s")
     parser.add_argument("--cuda", default="ON", choices=["ON", "OFF"], help="OFF: without CUDA, to try the command")
     parser.add_argument("--only", default="", help="only constants whose path or name contains this")
-    parser.add_argument("--output", type=Path, default=ZIP, help="default: build/variants.zip")
+    parser.add_argument("--output", type=Path, default=ARCHIVE, help="default: build/variants.tar.xz")
     options = parser.parse_args(arguments)
     constants = [c for c in all_constants() if options.only in f"{c.path}:{c.name}"]
     builder = Builder(FOLDER, [f"-DCOLAD_CUDA={options.cuda}", f"-DCOLAD_CUDA_ARCHS={options.arch}"])
     options.output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = options.output.with_suffix(".part")
-    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as file:
+    with tarfile.open(unfinished, "w:xz", preset=PRESET) as file:
         library, error = builder.library()
         if error:
             print(f"the sources as they are do not compile: {error}", file=sys.stderr)
             return 1
-        file.write(library, BASE)
+        file.add(library, BASE)
         entries = []
         for constant in constants:
             for value in constant.values():
@@ -127,8 +129,11 @@ def main(arguments: list[str] | None = None) -> int:
                 entries.append({**asdict(constant), "tried": value, "file": name, "error": error})
                 print(f"{constant.path}: {constant.name} = {value}: {error or name}", flush=True)
                 if not error:
-                    file.write(library, name)
-        file.writestr(LIST, json.dumps({"commit": commit(), "arch": options.arch, "variants": entries}, indent=1))
+                    file.add(library, name)
+        text = json.dumps({"commit": commit(), "arch": options.arch, "variants": entries}, indent=1).encode()
+        about = tarfile.TarInfo(LIST)
+        about.size = len(text)
+        file.addfile(about, io.BytesIO(text))
     unfinished.rename(options.output)
     print(f"{len(constants)} constants, {len(entries)} variants in {options.output}")
     return 0

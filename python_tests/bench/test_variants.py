@@ -1,7 +1,7 @@
 """Libraries with other block sizes, and the sweep over them."""
 
 import json
-import zipfile
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -52,24 +52,26 @@ def test_variants_are_built_from_a_patched_copy(tmp_path, monkeypatch):
 
     monkeypatch.setattr(variants.Builder, "call", fake_call)
     monkeypatch.setattr(variants, "FOLDER", copy)
-    assert variants.main(["--only", f"{chosen.path}:{chosen.name}", "--output", str(tmp_path / "v.zip")]) == 0
-    with zipfile.ZipFile(tmp_path / "v.zip") as file:
-        entries = json.loads(file.read(variants.LIST))["variants"]
+    assert variants.main(["--only", f"{chosen.path}:{chosen.name}", "--output", str(tmp_path / "v.tar.xz")]) == 0
+    with tarfile.open(tmp_path / "v.tar.xz") as file:
+        entries = json.load(file.extractfile(variants.LIST))["variants"]
         assert [entry["tried"] for entry in entries] == chosen.values()
         assert [entry["error"] for entry in entries] == ["", "error: too large", *[""] * (len(entries) - 2)]
-        assert f" = {chosen.value};" in file.read(variants.BASE).decode()
+        assert f" = {chosen.value};" in file.extractfile(variants.BASE).read().decode()
         for entry in entries:
             if not entry["error"]:
-                assert f" = {entry['tried']};" in file.read(entry["file"]).decode()
+                assert f" = {entry['tried']};" in file.extractfile(entry["file"]).read().decode()
 
 
 def test_a_sweep_names_what_is_faster_and_what_does_not_run(tmp_path, context, monkeypatch):
     entry = {"path": "a.cu", "name": "kBlock", "value": 128, "error": ""}
     tried = [{**entry, "tried": n, "file": f"{n}.so"} for n in (64, 256, 512)]
-    with zipfile.ZipFile(tmp_path / "v.zip", "w") as file:
-        for name in (variants.BASE, "64.so", "256.so", "512.so"):
-            file.writestr(name, name)
-        file.writestr(variants.LIST, json.dumps({"commit": "c", "arch": "90", "variants": tried}))
+    for name in (variants.BASE, "64.so", "256.so", "512.so"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / variants.LIST).write_text(json.dumps({"commit": "c", "arch": "90", "variants": tried}))
+    with tarfile.open(tmp_path / "v.tar.xz", "w:xz") as file:
+        for name in (variants.BASE, "64.so", "256.so", "512.so", variants.LIST):
+            file.add(tmp_path / name, name)
 
     def run_command(command, seconds, COLAD_LIBRARY):
         name = Path(COLAD_LIBRARY).read_text()
@@ -77,9 +79,9 @@ def test_a_sweep_names_what_is_faster_and_what_does_not_run(tmp_path, context, m
         return (0, f"noise\n{json.dumps({'op': times[name]})}") if name in times else (1, "too many resources")
 
     monkeypatch.setattr(sweep, "run_command", run_command)
-    assert sweep.write_sweep(context, tmp_path / "v.zip").endswith("3 rows in sweep.csv; faster: kBlock=64 op 0.80")
+    assert sweep.write_sweep(context, tmp_path / "v.tar.xz").endswith("3 rows in sweep.csv; faster: kBlock=64 op 0.80")
     rows = (context.folder / "sweep.csv").read_text().splitlines()
     assert "kBlock,128,64,op,10.000,8.000,0.800,," in rows[1] and "kBlock,128,256,op,10.000,12.000,1.200,," in rows[2]
     assert "kBlock,128,512,op,10.000,,,too many resources," in rows[3]
     with pytest.raises(CouldNotRun, match="build it with python -m gpu_checks.variants"):
-        sweep.write_sweep(Context(DryRun(), False, tmp_path), tmp_path / "none.zip")
+        sweep.write_sweep(Context(DryRun(), False, tmp_path), tmp_path / "none.tar.xz")
