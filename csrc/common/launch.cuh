@@ -44,4 +44,22 @@ void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t
   check_launch(cudaGetLastError());
 }
 
+// The same for a kernel that starts with wait_for_previous_kernel(). Where the card can (sm_90 and newer), its blocks
+// are set up while the kernel before it still runs (programmatic dependent launch).
+template <typename... Parameters, typename... Arguments>
+void launch_dependent(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared_bytes,
+                      cudaStream_t stream, Arguments... arguments) {
+  int device = 0, major = 0;
+  check_launch(cudaGetDevice(&device));
+  check_launch(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes, config.stream = stream;
+  config.attrs = &early, config.numAttrs = major >= 9 ? 1 : 0;
+  check_launch(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+}
+
 }  // namespace colad

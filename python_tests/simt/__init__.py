@@ -33,6 +33,7 @@ TORCH = Path(torch.__file__).parent
 FLAGS = ["-std=c++20", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-ffp-contract=off"]
 KERNEL_FLAGS = [
     "-fsanitize=thread",
+    "--param=tsan-distinguish-volatile=1",
     "-fsanitize=alignment",
     "-DTORCH_TARGET_VERSION=0x020b000000000000",
     "-DTORCH_STABLE_ONLY",
@@ -75,7 +76,7 @@ def build(
     if kernels is None:
         kernels = [csrc / "library.cpp", *sorted(csrc.glob("ops/*/*_cuda.cu"))]
     flags = {source: [*KERNEL_FLAGS, *INCLUDES, f"-I{csrc}"] for source in kernels}
-    flags |= {HERE / "simt.cpp": [], HERE / "memory.cpp": []}
+    flags |= dict.fromkeys(sorted(HERE.glob("*.cpp")), [])
     objects = {source: folder / f"{source.stem}.o" for source in flags}
     stale = [source for source, target in objects.items() if not _is_current(target)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -97,7 +98,9 @@ class Device:
         self.library = library
         self._library = ctypes.CDLL(str(library))
         self._library.simt_launched.restype = ctypes.c_char_p
-        self._shared = self._shared_memory()
+        self._library.simt_finished.restype = ctypes.c_char_p
+        for address, size in self._shared_memory():
+            self._library.simt_hand_over(ctypes.c_void_p(address), ctypes.c_size_t(size), 1)
 
     def _symbols(self) -> list[tuple[int, int, str]]:
         """(address, size, name) of the data symbols of the library."""
@@ -120,8 +123,6 @@ class Device:
         """Calls the operator ``colad_simt::name``. The seed determines the order of the threads."""
         self._library.simt_forget()
         self._library.simt_seed(seed)
-        for address, size in self._shared:
-            self._library.simt_hand_over(ctypes.c_void_p(address), ctypes.c_size_t(size), 1)
         for tensor in _tensors(args):
             storage = tensor.untyped_storage()
             self._library.simt_hand_over(ctypes.c_void_p(storage.data_ptr()), ctypes.c_size_t(storage.nbytes()), 0)
@@ -133,6 +134,11 @@ class Device:
     def kernels(self) -> list[str]:
         """Names of the kernels that the last call launched."""
         return self._library.simt_launched().decode().split("\n")[:-1]
+
+    def reads(self) -> dict[str, int]:
+        """Of each kernel that the last call launched: how many reads of global memory its threads made."""
+        lines = self._library.simt_finished().decode().split("\n")[:-1]
+        return {kernel.partition("<")[0]: int(reads) for kernel, reads in (line.rsplit(" ", 1) for line in lines)}
 
     def launches(self) -> int:
         """Kernels launched so far."""

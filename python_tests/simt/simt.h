@@ -1,7 +1,9 @@
-// A CUDA device played by the CPU, for tests: every CUDA thread is a fiber, a block's threads run in a random order
-// from barrier to barrier, and every access to memory is checked.
+// A CUDA device played by the CPU, for tests: every CUDA thread is a fiber, several blocks are in flight at a time, a
+// block's threads run in a random order from barrier to barrier, and every access to memory is checked. This header has
+// what the headers in include/ need.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <source_location>
@@ -24,7 +26,8 @@ int lane();
 
 // Runs `thread` once for every thread of every block; throws std::runtime_error naming the kernel and the line when a
 // barrier, a collective operation of a warp or an access to memory is wrong. `launch`: the kernel's name, then a comma.
-void run(const char* launch, Dim grid, Dim block, const std::function<void()>& thread);
+// `dependent`: it may start before the work ahead of it in the stream has ended.
+void run(const char* launch, Dim grid, Dim block, bool dependent, const std::function<void()>& thread);
 
 // Barriers, and what all lanes of a warp's `mask` contribute (index: lane).
 struct Lanes {
@@ -33,6 +36,13 @@ struct Lanes {
 };
 void sync_block(Where where);
 Lanes collect(uint64_t bits, unsigned mask, Where where);
+
+// __threadfence() and cudaGridDependencySynchronize().
+void fence();
+void wait_for_earlier_work();
+
+// Lets other threads run, or not.
+void yield();
 
 // Ends the running thread with an error.
 [[noreturn]] void fail(const char* message, Where where);
@@ -45,21 +55,8 @@ enum class Origin { input, arguments, copy, scratch, shared };
 void hand_over(const void* data, size_t bytes, Origin origin);
 void forget(Origin origin);
 
-enum class Access { read, write, atomic };
+// A fresh read goes past the caches that other multiprocessors do not see: a volatile read, __ldcg.
+enum class Access { read, fresh_read, write, atomic };
 void touch(const void* address, size_t bytes, Access access, const void* pc);
-
-// The running thread, as the memory sees it. A phase is what a block does between two barriers: no two blocks share
-// one, and they are counted on from launch to launch. `seen[i]`: how far this thread knows lane i of its warp to be.
-struct Running {
-  uint32_t phase, first_of_block, first_of_launch;
-  uint32_t block, thread;
-  uint32_t seen[32];
-  uintptr_t stack_begin, stack_low, stack_end;  // below stack_low it has used more than a kernel should
-};
-const Running* running();
-
-// Whether a kernel's own code runs. Only then is memory checked: of the standard library's inline functions, which this
-// emulator calls too, the linker keeps the kernels' copy, which may be instrumented.
-extern bool in_kernel;
 
 }  // namespace simt

@@ -11,13 +11,14 @@ import torch
 from python_tests import simt
 
 FOLDER = simt.HERE / "faults"
-SOURCES = [FOLDER / "barriers.cuh", FOLDER / "memory.cuh"]
+SOURCES = [FOLDER / "barriers.cuh", FOLDER / "memory.cuh", FOLDER / "blocks.cuh"]
 SEEDS = range(20)
 # The message for each fault, as a regular expression.
 NO_BARRIER = r"(reads|writes) {} that block \d+, thread \d+ (wrote|read), with no barrier between"
 NOBODY_WROTE = r"(reads|changes) {} where nobody wrote"
 SHARED = rf"{NO_BARRIER}|{NOBODY_WROTE}".replace("{}", "shared memory")
 GLOBAL = rf"{NO_BARRIER}|{NOBODY_WROTE}".replace("{}", "an output")
+STALE = r"reads an output that block \d+, thread \d+ wrote, with no fence after the atomic operation between"
 OUTSIDE = "{} memory outside of what the launch was given, {} bytes {} of {}"
 FAULTS = {
     "missing_syncthreads": SHARED,
@@ -55,6 +56,20 @@ FAULTS = {
     "plain_read_after_atomics": r"(reads|changes) an output that block \d+, thread \d+ (wrote|read), with no",
     "too_much_stack": "uses too much of its stack at .*::deep",
     "two_template_arguments": "never reaches the barrier",
+    "no_fence_before_the_ticket": GLOBAL,
+    "no_barrier_before_the_ticket": GLOBAL,
+    "fence_of_one_thread_before_the_barrier": GLOBAL,
+    "ticket_not_atomic": GLOBAL,
+    "no_barrier_after_the_ticket": SHARED,
+    "no_fence_after_the_ticket": STALE,
+    "counter_reset_by_a_block_that_is_not_last": r"(writes|changes) an output that block \d+, thread 0 wrote, with no",
+    "plain_load_after_the_ticket": STALE,
+    "no_fence_before_the_ticket_of_a_warp": GLOBAL,
+    "no_syncwarp_before_the_ticket_of_a_warp": GLOBAL,
+    "no_fence_after_the_ticket_of_a_warp": STALE,
+    "no_fence_between_two_tickets": GLOBAL,
+    "read_before_waiting_for_the_launch_before": "reads an input before it waits for the work ahead in the stream",
+    "no_wait_for_the_launch_before": "no thread waits for the work ahead in the stream",
     "too_large_a_block": "1 blocks of 1025 threads cannot be launched",
 }
 ZEROED = ("race_of_blocks", "atomic_and_plain_write", "plain_read_after_atomics")

@@ -12,6 +12,7 @@ constexpr int kBlocks = 2;
 struct Params {
   const float* input;
   float* output;  // both of kBlock * kBlocks values
+  int* counters;  // 4 zeros
 };
 
 #define KERNEL(name)     \

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "barriers.cuh"
+#include "blocks.cuh"
 #include "common/allocate.h"
 #include "memory.cuh"
 
@@ -49,6 +50,26 @@ void run_kernel(const std::string& fault, const Params& p, cudaStream_t stream) 
   RUN(atomic_and_plain_write)
   RUN(plain_read_after_atomics)
   RUN(too_much_stack)
+  RUN(no_fence_before_the_ticket)
+  RUN(no_barrier_before_the_ticket)
+  RUN(fence_of_one_thread_before_the_barrier)
+  RUN(ticket_not_atomic)
+  RUN(no_barrier_after_the_ticket)
+  RUN(no_fence_after_the_ticket)
+  RUN(plain_load_after_the_ticket)
+  RUN(counter_reset_by_a_block_that_is_not_last)
+  RUN(no_fence_before_the_ticket_of_a_warp)
+  RUN(no_syncwarp_before_the_ticket_of_a_warp)
+  RUN(no_fence_after_the_ticket_of_a_warp)
+  if (fault == "no_fence_between_two_tickets") {
+    launch(no_fence_between_two_tickets<kRight>, 4, kWarp, 0, stream, p);
+  }
+  if (fault == "read_before_waiting_for_the_launch_before") {
+    launch_dependent(read_before_waiting_for_the_launch_before<kRight>, kBlocks, kBlock, 0, stream, p);
+  }
+  if (fault == "no_wait_for_the_launch_before") {
+    launch_dependent(no_wait_for_the_launch_before<kRight>, kBlocks, kBlock, 0, stream, p);
+  }
   if (fault == "mask_beyond_the_block") {
     launch(mask_beyond_the_block<kRight>, 1, 48, 0, stream, p);
   }
@@ -67,7 +88,9 @@ Tensor fault(const Tensor& input, std::string name, bool right, bool zeroed) {
     torch::stable::zero_(output);
   }
   const CudaScope scope(input);
-  const Params p{input.const_data_ptr<float>(), output.mutable_data_ptr<float>()};
+  Tensor counters = new_tensor(input, {4}, ScalarType::Int);
+  torch::stable::zero_(counters);
+  const Params p{input.const_data_ptr<float>(), output.mutable_data_ptr<float>(), counters.mutable_data_ptr<int>()};
   right ? run_kernel<true>(name, p, scope.stream()) : run_kernel<false>(name, p, scope.stream());
   return output;
 }
