@@ -1,1 +1,1 @@
-"""Checks that need a GPU: ``bash gpu_checks/run.sh [--dry-run]``."""
+"""Checks that need a GPU: ``bash gpu_checks/run.sh [--list] [--dry-run] [PART...]``."""

@@ -5,25 +5,27 @@ from __future__ import annotations
 import re
 import sys
 
-from gpu_checks.steps import Steps
+from gpu_checks.commands import last_line, run_command
+from gpu_checks.context import Context
 
-TESTS = "python_tests"
+TESTS, DRY_TESTS = "python_tests", "python_tests/ops"
 PYTEST = (
-    sys.executable, "-m", "pytest", TESTS, "-q", "-rs", "-p", "no:cacheprovider", "-p", "gpu_checks.only_cuda_tests",
+    sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-p", "gpu_checks.only_cuda_tests",
 )  # fmt: skip
-TEST_SECONDS = 150
+TEST_SECONDS = 240
 OUR_PACKAGES = ("colad_ops", "bench", "gpu_checks", "python_tests")
 
 
-def run_tests(steps: Steps, dry: bool) -> str:
-    _, output = steps.child([*PYTEST, "--collect-only", "--continue-on-collection-errors"], TEST_SECONDS)
+def run_tests(context: Context) -> str:
+    tests = DRY_TESTS if context.dry else TESTS
+    _, output = run_command([*PYTEST, tests, "--collect-only", "--continue-on-collection-errors"], TEST_SECONDS)
     left_out = not_collected(output)
     for reason in sorted(set(left_out.values())):
         files = ", ".join(file for file, why in left_out.items() if why == reason)
-        steps.say(f"tests: left out, {reason}: {files}")
-    if not dry:
+        print(f"left out, {reason}: {files}")
+    if not context.dry:
         ignored = [f"--ignore={file}" for file in left_out]
-        status, output = steps.child([*PYTEST, *ignored], TEST_SECONDS, FAIL_WITHOUT_CUDA="1")
+        status, output = run_command([*PYTEST, tests, *ignored], TEST_SECONDS, FAIL_WITHOUT_CUDA="1")
         if status != 0 or "skipped" in last_line(output):
             raise RuntimeError(last_line(output))
     return last_line(output)
@@ -43,7 +45,3 @@ def not_collected(output: str) -> dict[str, str]:
             raise RuntimeError(f"{file} cannot be imported: see the log")
         reasons[file] = f"{missing[1]} is not installed"
     return reasons
-
-
-def last_line(output: str) -> str:
-    return output.strip().splitlines()[-1]

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Checks what only a GPU can show: the CUDA tests, host syncs, CUDA graphs, memory, times, compute-sanitizer.
+# Checks what only a GPU can show: the CUDA tests, the CPU's results, host syncs, CUDA graphs, memory, times,
+# compute-sanitizer. docs/gpu.md has the parts.
 #
-#   bash gpu_checks/run.sh              on a GPU; results in bench/results/<card>/
-#   bash gpu_checks/run.sh --dry-run    on the CPU with a tiny batch, without what needs a GPU; results in a temporary folder
+#   bash gpu_checks/run.sh              on a GPU, all parts; results in bench/results/<card>/
+#   bash gpu_checks/run.sh PART...      some of them, each of at most five minutes; --list names them
+#   bash gpu_checks/run.sh --dry-run    on the CPU with a tiny batch, without what needs a GPU; results in a temporary
+#                                       folder
 #
 # Needs a Python ($PYTHON, default python3) with torch, numpy and pytest, and a built library: $COLAD_LIBRARY, or the one
 # in this source tree, or that of an installed colad_ops, or that of a wheel in dist/.

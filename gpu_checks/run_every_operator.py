@@ -13,9 +13,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import colad_ops
 from bench.workload.batch import SMALL, Workload, make_workload
 from bench.workload.every_operator import operator_calls
+from gpu_checks.commands import last_line, run_command
+from gpu_checks.context import Context
 
 COMMAND = (sys.executable, "-m", "gpu_checks.run_every_operator")
 """The device is appended as the last argument."""
+SECONDS = 100
+
+
+def check_every_operator(context: Context) -> str:
+    status, output = run_command([*COMMAND, context.device.device], SECONDS)
+    if status != 0:
+        raise RuntimeError(last_line(output))
+    return last_line(output)
 
 
 class Reached(TorchDispatchMode):

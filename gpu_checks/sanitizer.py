@@ -7,21 +7,21 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from gpu_checks.commands import run_command
+from gpu_checks.context import Context, CouldNotRun
 from gpu_checks.run_every_operator import COMMAND
-from gpu_checks.steps import CouldNotRun, Steps
 
-TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
-SANITIZER_SECONDS = 75  # time limit for each of the four tools
+SANITIZER_SECONDS = 140  # time limit for each of the four tools
 
 
-def sanitize(steps: Steps, tool: str) -> str:
+def sanitize(context: Context, tool: str) -> str:
     sanitizer = find_sanitizer()
     command = [sanitizer, "--tool", tool, "--error-exitcode", "99"]
     if tool != "initcheck":  # initcheck has to see the writes of torch's kernels
         command += only_our_kernels(sanitizer)
     # Without torch's cache every tensor is an allocation of its own, so the tool knows where it ends.
     without_cache = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    status, output = steps.child([*command, *COMMAND, "cuda"], SANITIZER_SECONDS, **without_cache)
+    status, output = run_command([*command, *COMMAND, context.device.device], SANITIZER_SECONDS, **without_cache)
     summary = re.findall(r"=+ (.*SUMMARY.*)", output)
     if not summary:
         raise RuntimeError(f"{tool} ended with {status} and gave no summary: see the log")

@@ -1,67 +1,81 @@
-"""Runs the checks one after the other, writes a log, and records which of them failed."""
+"""Runs the steps of a part in processes of their own, writes a log, and records which of them failed."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.paths import ROOT
+from gpu_checks.machine import describe_card, describe_software
+from gpu_checks.parts import PART_SECONDS, Step
 
-SECONDS = 470  # for all steps together: below 8 minutes
-
-
-class CouldNotRun(Exception):
-    """This machine cannot run the step; the message is the reason."""
+COMMAND = (sys.executable, "-m", "gpu_checks.step")
 
 
-class Steps:
-    """Runs steps. A step that fails does not stop the later steps."""
+class Runner:
+    """Runs parts. A step that fails, or ends its process, does not stop the later steps."""
 
-    def __init__(self, log: Path, dry: bool) -> None:
-        self.dry = dry
-        self.file = log.open("w")
-        self.until = time.monotonic() + SECONDS
+    def __init__(self, folder: Path, dry: bool, command: Sequence[str] = COMMAND) -> None:
+        self.folder, self.dry, self.command = folder, dry, command
         self.failed: list[str] = []
         self.left_out: list[str] = []
 
+    def run_part(self, steps: Sequence[Step], log: Path, header: str) -> None:
+        until = time.monotonic() + PART_SECONDS
+        with log.open("w") as self.log:
+            print(describe_software(), file=self.log)
+            self.say(f"{header}\n{describe_card()}")
+            # Nothing can be spoiled in a dry run. One process saves the start of the others.
+            for together in [steps] if self.dry else [[step] for step in steps]:
+                left = until - time.monotonic()
+                if left < 1:
+                    self.report(together, {}, f"the {PART_SECONDS} s of the part are over")
+                    continue
+                self.run_process(together, round(min(left, sum(step.seconds for step in together))))
+            self.say(describe_card())  # warm, which changes its clocks
+
     def say(self, text: str) -> None:
         print(text, flush=True)
-        print(text, file=self.file, flush=True)
+        print(text, file=self.log, flush=True)
 
-    def run(self, name: str, step: Callable[[], str], needs_gpu: bool = False) -> None:
-        start = time.monotonic()
-        try:
-            outcome = f"passed: {step()}"
-            if self.dry and needs_gpu:
-                outcome = "skipped: dry run (its code ran on the CPU)"
-        except CouldNotRun as reason:
-            self.left_out.append(name)
-            outcome = f"not run: {reason}"
-        except Exception as error:
-            self.failed.append(name)
-            self.say(traceback.format_exc())
-            outcome = f"FAILED: {error}"
-        self.say(f"{name}: {outcome} [{time.monotonic() - start:.1f} s]")
-
-    def child(self, command: list, seconds: int, **environment: str) -> tuple[int, str]:
-        """Runs a command in the root of the source tree. Returns exit status and output. The output is also in the
-        log."""
-        seconds = max(1, min(seconds, round(self.until - time.monotonic())))
+    def run_process(self, steps: Sequence[Step], seconds: int) -> None:
+        outcomes = Path(tempfile.mkstemp(prefix="outcomes_")[1])
+        command = [*self.command, *(["--dry-run"] if self.dry else []), self.folder, outcomes]
         process = subprocess.Popen(
-            list(map(str, command)), cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+            [*map(str, command), *(step.name for step in steps)], cwd=ROOT, stdout=self.log, stderr=subprocess.STDOUT,
+            start_new_session=True,
         )  # fmt: skip
         try:
-            output, _ = process.communicate(timeout=seconds)
+            ended = f"its process ended with {process.wait(seconds)}"
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # also the Python process that the tool runs
-            output, _ = process.communicate()
-            raise RuntimeError(f"did not end within {seconds} s") from None
+            ended = f"did not end within {seconds} s"
         finally:
-            print(output, file=self.file, flush=True)
-        return process.returncode, output
+            kill_group(process.pid)  # also what the step has started
+            process.wait()
+        lines = [json.loads(line) for line in outcomes.read_text().splitlines()]
+        outcomes.unlink()
+        self.report(steps, {line["step"]: line for line in lines}, ended)
+
+    def report(self, steps: Sequence[Step], outcomes: dict[str, dict], ended: str) -> None:
+        """``ended`` is why a step without an outcome has none."""
+        for step in steps:
+            outcome = outcomes.get(step.name, {"status": "FAILED", "text": f"{ended}: see the log", "seconds": 0.0})
+            if outcome["status"] == "FAILED":
+                self.failed.append(step.name)
+            if outcome["status"] == "not run":
+                self.left_out.append(step.name)
+            self.say(f"{step.name}: {outcome['status']}: {outcome['text']} [{outcome['seconds']:.1f} s]")
+
+
+def kill_group(process_id: int) -> None:
+    try:
+        os.killpg(process_id, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # all of it has ended

@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
 
 from bench.measure.timing import Timing
-from bench.workload.every_operator import OperatorCall
-from gpu_checks.cuda_graph import capture
+from bench.workload.every_operator import OperatorCall, operator_calls
+from gpu_checks.context import Context
+from gpu_checks.csv_file import write_csv
+from gpu_checks.device import AnyDevice
 
-ROUNDS = 50
+ROUNDS, DRY_ROUNDS = 50, 1
 SECONDS = 60  # whichever ends first
-BUSY_CYCLES = 1_000_000  # longer than the host needs to queue two events and a replay
 
 
 @dataclass
@@ -31,8 +30,22 @@ class Measured:
     call: OperatorCall
     mode: str
     ours: Timing
-    copy: Timing | None
-    launches: int | None
+    copy: Timing
+    launches: int
+
+
+def write_benches(context: Context) -> str:
+    rounds = DRY_ROUNDS if context.dry else ROUNDS
+    measured = measure(operator_calls(context.workload, context.device.device), context.device, rounds)
+    rows = [
+        {
+            "op": m.call.op, "what": m.call.what, "mode": m.mode, "ours_us": m.ours.median, "p20_us": m.ours.p20,
+            "p80_us": m.ours.p80, "copy_us": m.copy.median, "launches": m.launches, "bytes": m.call.bytes,
+            "share_of_copy": m.copy.median / m.ours.median,
+        }
+        for m in measured
+    ]  # fmt: skip
+    return write_csv(context.folder / "gpu_check.csv", rows)
 
 
 def device_copy(total_bytes: int, device: torch.device) -> Callable[[], Any]:
@@ -42,66 +55,26 @@ def device_copy(total_bytes: int, device: torch.device) -> Callable[[], Any]:
     return lambda: target.copy_(source)
 
 
-def cuda_microseconds(run: Callable[[], Any], busy: bool) -> Callable[[], float]:
-    """Starts one turn. The returned function waits for its end."""
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    if busy:
-        torch.cuda._sleep(BUSY_CYCLES)
-    start.record()
-    run()
-    end.record()
-
-    def wait() -> float:
-        end.synchronize()
-        return start.elapsed_time(end) * 1000
-
-    return wait
-
-
-def cpu_microseconds(run: Callable[[], Any]) -> Callable[[], float]:
-    start = time.perf_counter()
-    run()
-    elapsed = (time.perf_counter() - start) * 1e6
-    return lambda: elapsed
-
-
-def count_launches(run: Callable[[], Any]) -> int:
-    """Number of kernels, copies and fills on the device in one call."""
-    run()
-    torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorded:
-        run()
-        torch.cuda.synchronize()
-    return sum(event.device_type == DeviceType.CUDA for event in recorded.events())
-
-
-def measure(calls: list[OperatorCall], device: torch.device, rounds: int = ROUNDS) -> list[Measured]:
-    on_cuda = device.type == "cuda"
+def measure(calls: list[OperatorCall], device: AnyDevice, rounds: int) -> list[Measured]:
     turns: dict[tuple[int, str], Callable[[], Callable[[], float]]] = {}
     for i, call in enumerate(calls):
-        copy = device_copy(call.bytes, device)
-        if on_cuda:
-            turns[i, "eager"] = lambda run=call.run: cuda_microseconds(run, busy=False)
-            turns[i, "copy"] = lambda run=capture(copy, device).replay: cuda_microseconds(run, busy=True)
-            if call.capturable:
-                turns[i, "graph"] = lambda run=capture(call.run, device).replay: cuda_microseconds(run, busy=True)
-        else:
-            turns[i, "eager"] = lambda run=call.run: cpu_microseconds(run)
-            turns[i, "copy"] = lambda run=copy: cpu_microseconds(run)
+        copy = device.graph(device_copy(call.bytes, device.device))
+        turns[i, "eager"] = lambda run=call.run: device.start(run, busy=False)
+        turns[i, "copy"] = lambda run=copy: device.start(run, busy=True)
+        if call.capturable:
+            turns[i, "graph"] = lambda run=device.graph(call.run): device.start(run, busy=True)
     samples: dict[tuple[int, str], list[float]] = {key: [] for key in turns}
     until = time.monotonic() + SECONDS
-    for done in range(rounds + 2):
+    warm_ups = min(2, rounds)
+    for done in range(rounds + warm_ups):
         for key, start in turns.items():
-            if on_cuda:
-                torch.cuda.synchronize()  # an eager turn starts on an idle device
+            device.synchronize()  # an eager turn starts on an idle device
             microseconds = start()()
-            if done >= 2:  # the first two warm up
+            if done >= warm_ups:
                 samples[key].append(microseconds)
         if done >= 4 and time.monotonic() > until:
             break
-    if on_cuda:
-        count_launches(calls[0].run)  # the first profile is not always complete
-    launches = [count_launches(call.run) if on_cuda else None for call in calls]
+    launches = [len(device.kernels(call.run)[0]) for call in calls]
     return [
         Measured(calls[i], mode, Timing.of(samples[i, mode]), Timing.of(samples[i, "copy"]), launches[i])
         for i, mode in turns

@@ -22,7 +22,7 @@ def close(ours: Tensor, peers: Tensor) -> None:
 
 
 def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
-    w = workload(**sizes)
+    w = workload(**sizes).to(machine.device)
     matched, _ = matched_and_cost(w)
     candidates = int((matched >= 0).sum())
     pieces = vectorised_paa.compiled_pieces()

@@ -34,7 +34,7 @@ def bce_with_teacher(logits: Tensor, teacher: Tensor) -> Tensor:
 
 
 def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
-    w = workload(**sizes)
+    w = workload(**sizes).to(machine.device)
     logits = torch.cat(w.logits(), dim=1).requires_grad_()  # (B, A, C)
     teacher = torch.cat(views(w.teacher_maps), dim=1)
     probabilities = teacher.sigmoid()

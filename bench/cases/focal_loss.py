@@ -30,7 +30,7 @@ def focal_loss(logits: Tensor, labels: Tensor, alpha: float = 0.25, gamma: float
 
 
 def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
-    w = workload(**sizes)
+    w = workload(**sizes).to(machine.device)
     logits = torch.cat(w.logits(), dim=1).requires_grad_()  # (B, A, C)
     labels = colad_ops.paa_assign(*w.assign_arguments()).labels(w.classes)
     one_hot = F.one_hot(labels, w.classes + 1)[..., : w.classes].to(logits.dtype)

@@ -23,13 +23,13 @@ VALUE, RESULTS = 4, 3 * 8  # bytes of a value; of its responsibility, label and 
 
 
 def equal_labels(ours: colad_ops.GaussianMixture2, peers: Tensor) -> None:
-    different = int((ours.labels != torch.as_tensor(peers)).sum())
+    different = int((ours.labels != torch.as_tensor(peers, device=ours.labels.device)).sum())
     assert different == 0, f"{different} of {len(ours.labels)} labels differ"
 
 
 def em_peers_of(values: Tensor, offsets: Tensor) -> list[Peer]:
     x, mask = mixtures.padded(values, offsets)
-    array, bounds = values.double().numpy(), offsets.numpy()
+    array, bounds = values.double().cpu().numpy(), offsets.cpu().numpy()
     step = compiled(mixtures.em_step)
     return [
         package_peer(SKLEARN, "sklearn", lambda m: lambda: mixtures.sklearn_labels(values, offsets)),
@@ -42,7 +42,7 @@ def em_peers_of(values: Tensor, offsets: Tensor) -> list[Peer]:
 
 
 def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
-    w = workload(**sizes)
+    w = workload(**sizes).to(machine.device)
     values, offsets = cheapest_candidates(w)
     found = []
     many = FEW if sizes == SMALL else MANY

@@ -30,7 +30,7 @@ def with_gradient(function, boxes: Tensor, targets: Tensor, grad: Tensor) -> Ten
 
 
 def pairwise_peers(first: Tensor, second: Tensor) -> list[Peer]:
-    arrays = first.numpy(), second.numpy()
+    arrays = first.cpu().numpy(), second.cpu().numpy()
     return [
         torch_peer(EAGER, lambda: overlaps(first, second)),
         torch_peer(COMPILED, partial(compiled(overlaps), first, second)),
@@ -41,7 +41,7 @@ def pairwise_peers(first: Tensor, second: Tensor) -> list[Peer]:
 
 
 def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
-    w = workload(**sizes)
+    w = workload(**sizes).to(machine.device)
     objects, anchors = w.gt_boxes, w.anchors
     g, a = len(objects), len(anchors)
     pairs = machine.lower_bound((a + g) * BOX + a * g * VALUE)
@@ -53,12 +53,12 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         package_peer(TORCHVISION, "torchvision", lambda m: lambda: m.ops.generalized_box_iou(objects, anchors)),
         package_peer(
             FASTBBOX, "fastbbox",
-            lambda m, arrays=(objects.numpy(), anchors.numpy()): lambda: m.generalized_iou(*arrays),
+            lambda m, arrays=(objects.cpu().numpy(), anchors.cpu().numpy()): lambda: m.generalized_iou(*arrays),
         ),
     ]  # fmt: skip
 
     boxes = torch.cat(w.boxes(), dim=1).reshape(-1, 4).contiguous().requires_grad_()
-    targets, grad = anchors.repeat(w.images, 1), torch.ones(len(boxes))
+    targets, grad = anchors.repeat(w.images, 1), boxes.new_ones(len(boxes))
     row_by_row = partial(aligned_box_iou_reference, mode="giou")
     ours = partial(with_gradient, partial(colad_ops.aligned_box_iou, mode="giou"), boxes, targets, grad)
     aligned = [

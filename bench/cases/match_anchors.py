@@ -37,7 +37,7 @@ def rows_of_best(w: Workload, best: list[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
-    w = workload(**sizes)
+    w = workload(**sizes).to(machine.device)
     a, g = len(w.anchors), len(w.gt_boxes)
     lower_bound = machine.lower_bound((a + g) * BOX + w.images * a * (ROW + IOU))
     matrix_free = Goal("extra", SCRATCH_AN_ANCHOR * a + SCRATCH_AN_OBJECT * g)

@@ -41,7 +41,7 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         ({**sizes, "images": 1, "objects": n}, f"one image, {n} objects") for n in (FEW if sizes == SMALL else CROWDS)
     ]
     for own, what in [(sizes, f"{sizes['images']} images, {sizes['objects']} objects"), *crowded]:
-        w = workload(**own)
+        w = workload(**own).to(machine.device)
         goals = (
             GOALS["whole assignment"] if own == sizes else GOALS.get(f"whole assignment, {own['objects']} objects", ())
         )

@@ -34,7 +34,7 @@ def overlaps(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 def match_image(anchors: Tensor, objects: Tensor, threshold: float, low_quality: bool) -> Tensor:
     """``(A,)``: the object of each anchor, -1 without an object."""
-    matched = torch.full((len(anchors),), -1, dtype=torch.int64)
+    matched = torch.full((len(anchors),), -1, dtype=torch.int64, device=anchors.device)
     if len(objects) == 0:
         return matched
     iou = overlaps(objects, anchors)  # (G, A)
@@ -78,7 +78,7 @@ def cost_image(w: Workload, image: int, candidates: Tensor, rows: Tensor) -> Ten
 
 def cost(w: Workload, matched: Tensor) -> Tensor:
     """``(B, A)``, infinite where the anchor has no object."""
-    costs = torch.full(matched.shape, torch.inf)
+    costs = torch.full(matched.shape, torch.inf, device=matched.device)
     for image in range(w.images):
         candidates = (matched[image] >= 0).nonzero()[:, 0]
         if len(candidates):

@@ -31,14 +31,15 @@ def sklearn_mixture(values: np.ndarray):
 
 def sklearn_fit(values: Tensor) -> tuple[Tensor, Tensor]:
     """Fits one object: whether each value belongs to component 0, and its log-likelihood."""
-    x = values.double().numpy()
+    x = values.double().cpu().numpy()
     mixture = sklearn_mixture(x)
-    return torch.from_numpy(mixture.predict(x[:, None]) == 0), torch.from_numpy(mixture.score_samples(x[:, None]))
+    found = mixture.predict(x[:, None]) == 0, mixture.score_samples(x[:, None])
+    return torch.from_numpy(found[0]).to(values.device), torch.from_numpy(found[1]).to(values.device)
 
 
 def sklearn_labels(values: Tensor, offsets: Tensor) -> Tensor:
     """``(N,)`` the component of each value, object by object."""
-    x, bounds = values.double().numpy(), offsets.tolist()
+    x, bounds = values.double().cpu().numpy(), offsets.tolist()
     labels = np.empty(len(x), dtype=np.int64)
     for first, last in zip(bounds, bounds[1:]):
         own = x[first:last]
@@ -97,7 +98,7 @@ def numba_labels(numba) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 def padded(values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
     """Pads ragged values to ``(G, N)`` float64, and makes the mask of 1.0 and 0.0. Padding repeats the first value."""
     counts = offsets.diff()
-    column = torch.arange(int(counts.max()))
+    column = torch.arange(int(counts.max()), device=counts.device)
     mask = column < counts[:, None]
     rows = torch.where(mask, offsets[:-1, None] + column, 0)
     return values.double()[rows], mask.double()

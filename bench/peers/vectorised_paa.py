@@ -35,7 +35,7 @@ def match_table(
 ) -> Tensor:
     """``(B, A)``: rows of the objects, from the whole ``(G, A)`` matrix. ``image (G,)`` is the image of each object."""
     iou = iou_table(objects, anchors)
-    row = torch.arange(len(objects))[:, None]
+    row = torch.arange(len(objects), device=objects.device)[:, None]
 
     def of_image(start: float | int, values: Tensor, how: str) -> Tensor:
         return values.new_full((images, len(anchors)), start).index_reduce_(0, image, values, how)
@@ -71,7 +71,7 @@ def compiled_pieces() -> Pieces:
 
 
 def image_of_objects(w: Workload) -> Tensor:
-    return torch.searchsorted(w.gt_offsets, torch.arange(len(w.gt_boxes)), right=True) - 1
+    return torch.searchsorted(w.gt_offsets, torch.arange(len(w.gt_boxes), device=w.gt_boxes.device), right=True) - 1
 
 
 def match(w: Workload, pieces: Pieces = Pieces(), low_quality: bool = True) -> Tensor:
@@ -81,9 +81,9 @@ def match(w: Workload, pieces: Pieces = Pieces(), low_quality: bool = True) -> T
 
 def cost(w: Workload, matched: Tensor, pieces: Pieces = Pieces()) -> Tensor:
     """``(B, A)``, infinite where the anchor has no object. The candidates are gathered from the maps in place."""
-    costs = torch.full(matched.shape, torch.inf)
+    costs = torch.full(matched.shape, torch.inf, device=matched.device)
     image, anchor = (matched >= 0).nonzero().unbind(1)
-    level = torch.bucketize(anchor, torch.tensor(w.level_sizes).cumsum(0), right=True)
+    level = torch.bucketize(anchor, torch.tensor(w.level_sizes, device=anchor.device).cumsum(0), right=True)
     order = level.argsort(stable=True)
     image, anchor, counts = image[order], anchor[order], level.bincount(minlength=len(w.level_sizes)).tolist()
     x, boxes, start = [], [], 0
@@ -103,7 +103,9 @@ def assign(w: Workload, pieces: Pieces = Pieces()) -> Tensor:
     matched = match(w, pieces)
     costs = cost(w, matched, pieces)
     image = image_of_objects(w)
-    dense = torch.where(matched[image] == torch.arange(len(image))[:, None], costs[image], torch.inf)  # (G, A)
+    dense = torch.where(
+        matched[image] == torch.arange(len(image), device=image.device)[:, None], costs[image], torch.inf
+    )  # (G, A)
     values, anchors, start = [], [], 0
     for of_level in dense.split(w.level_sizes, dim=1):
         cheapest = of_level.topk(min(w.config.topk, of_level.shape[1]), dim=1, largest=False)
@@ -124,6 +126,6 @@ def split(x: Tensor, mask: Tensor, step: Callable) -> Tensor:
     second, odds = fit_batch(x, mask.double(), step)
     component0 = mask & (odds >= 0)
     likelihood = torch.where(component0, second + F.softplus(odds, threshold=700.0), -torch.inf)
-    up_to_cut = torch.arange(x.shape[1]) <= likelihood.argmax(1, keepdim=True)
+    up_to_cut = torch.arange(x.shape[1], device=x.device) <= likelihood.argmax(1, keepdim=True)
     all_of_them = ~component0.any(1, keepdim=True) | (mask.sum(1, keepdim=True) < 2)
     return mask & (up_to_cut | all_of_them)

@@ -21,7 +21,7 @@ def cheapest_candidates(w: Workload) -> tuple[Tensor, Tensor]:
     """The inputs of EM, ``(values, offsets)``: costs of each object's ``topk`` cheapest candidates on every level."""
     matched, cost = matched_and_cost(w)
     values, counts = [], []
-    image = torch.searchsorted(w.gt_offsets, torch.arange(len(w.gt_boxes)), right=True) - 1
+    image = torch.searchsorted(w.gt_offsets, torch.arange(len(w.gt_boxes), device=w.gt_boxes.device), right=True) - 1
     for row in range(len(w.gt_boxes)):
         of_levels = []
         levels = zip(matched[image[row]].split(w.level_sizes), cost[image[row]].split(w.level_sizes))
@@ -30,7 +30,7 @@ def cheapest_candidates(w: Workload) -> tuple[Tensor, Tensor]:
             of_levels.append(costs.topk(min(w.config.topk, len(costs)), largest=False).values)
         values.append(torch.cat(of_levels))
         counts.append(len(values[-1]))
-    return torch.cat(values), torch.tensor([0, *counts]).cumsum(0)
+    return torch.cat(values), torch.tensor([0, *counts], device=w.gt_boxes.device).cumsum(0)
 
 
 def repeated(values: Tensor, offsets: Tensor, segments: int) -> tuple[Tensor, Tensor]:

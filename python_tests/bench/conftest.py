@@ -22,3 +22,12 @@ def one_thread(monkeypatch):
     with torch._dynamo.config.patch(disable=True):
         yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def context(tmp_path):
+    """Of a dry run of the GPU checks."""
+    from gpu_checks.context import Context
+    from gpu_checks.device import DryRun
+
+    return Context(DryRun(), True, tmp_path)
