@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from bench import run_instructions, run_scaling
+from bench import run_calls, run_instructions, run_scaling
 from bench.cases import BENCHES
 from bench.measure.case import Outcome, run_case
 from bench.measure.machine import Machine, measure_machine
@@ -52,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["instructions"]:
         return run_instructions.main(arguments[1:])
-    if arguments[:1] == ["scaling"]:
-        run_again_with(ENVIRONMENT, arguments)
-        return run_scaling.main(arguments[1:])
+    for name, other in (("scaling", run_scaling), ("calls", run_calls)):
+        if arguments[:1] == [name]:
+            run_again_with(ENVIRONMENT, arguments)
+            return other.main(arguments[1:])
     options = _parser().parse_args(arguments)
     run_again_with(ENVIRONMENT, arguments)
     sizes = SMALL if options.small else BATCH
@@ -70,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.run",
-        description="Time the operators against their peers. `scaling` and `instructions` have a --help of their own.",
+        description="Time the operators against their peers. `scaling`, `calls` and `instructions` have a --help of "
+        "their own.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; default: all", default=[])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most; default: %(default)s")
@@ -96,7 +98,7 @@ def run(names: Sequence[str], effort: Effort) -> tuple[list[Outcome], Machine, l
     if unknown:
         raise SystemExit(
             f"bench.run: no bench of the name {', '.join(unknown)}; there are {', '.join(BENCHES)}, scaling, "
-            "instructions"
+            "calls, instructions"
         )
     device = torch.device("cpu")
     torch.set_num_threads(1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from colad_ops.devices import check_same_device
+from colad_ops.ops._call import call_differentiable
 from colad_ops.ops._differentiable_once import register_once
 
 MODES = ("iou", "iof", "giou", "diou", "ciou")
@@ -39,7 +40,7 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
     """
     if boxes1.dim() > 2 or boxes2.dim() > 2:
         boxes1, boxes2 = _broadcast_leading(boxes1, boxes2, 2)
-    return torch.ops.colad.box_iou(boxes1=boxes1, boxes2=boxes2, mode=mode)
+    return call_differentiable(torch.ops.colad.box_iou, boxes1, boxes2, mode=mode)
 
 
 def aligned_box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
@@ -50,7 +51,7 @@ def aligned_box_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor
     """
     if boxes1.shape != boxes2.shape:
         boxes1, boxes2 = _broadcast_leading(boxes1, boxes2, 1)
-    return torch.ops.colad.aligned_box_iou(boxes1=boxes1, boxes2=boxes2, mode=mode)
+    return call_differentiable(torch.ops.colad.aligned_box_iou, boxes1, boxes2, mode=mode)
 
 
 def _broadcast_leading(boxes1: Tensor, boxes2: Tensor, own: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from colad_ops import debug
 from colad_ops.devices import check_same_device
+from colad_ops.ops._no_derivative import register_no_derivative
 from colad_ops.ops.iou import box_iou_reference
 
 
@@ -74,11 +75,11 @@ def match_anchors(
     """
     match = Match(
         *torch.ops.colad.match_anchors(
-            anchors=anchors.detach(),
-            gt_boxes=gt_boxes.detach(),
+            anchors=anchors,
+            gt_boxes=gt_boxes,
             gt_offsets=gt_offsets,
             valid=valid,
-            ignore_boxes=None if ignore_boxes is None else ignore_boxes.detach(),
+            ignore_boxes=ignore_boxes,
             ignore_offsets=ignore_offsets,
             iou_threshold=iou_threshold,
             low_quality=low_quality,
@@ -90,6 +91,9 @@ def match_anchors(
     if debug.checks_data(anchors):
         check_offsets_of_boxes(gt_boxes, gt_offsets, ignore_boxes, ignore_offsets)
     return match
+
+
+register_no_derivative("match_anchors")
 
 
 def check_offsets_of_boxes(

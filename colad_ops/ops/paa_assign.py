@@ -12,6 +12,8 @@ from colad_ops import debug
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
 from colad_ops.devices import check_same_device
+from colad_ops.ops._call import data_in_order
+from colad_ops.ops._no_derivative import register_no_derivative
 from colad_ops.ops.assign_cost import Levels, as_levels, assign_cost_reference
 from colad_ops.ops.match_anchors import check_offsets_of_boxes, match_anchors_reference
 from colad_ops.ops.split_candidates import split_candidates_reference, split_fakes
@@ -66,26 +68,28 @@ def paa_assign(
         or offset out of range.
     """
     logits, boxes = as_levels(logits), as_levels(boxes)
-    positives, cost, num_pos, mean, std, weights, means, variances = torch.ops.colad.paa_assign(
-        logits=[x.detach() for x in logits],
-        boxes=[x.detach() for x in boxes],
-        anchors=anchors.detach(),
-        gt_boxes=gt_boxes.detach(),
+    data = _data_in_order(
+        logits=logits,
+        boxes=boxes,
+        anchors=anchors,
+        gt_boxes=gt_boxes,
         gt_labels=gt_labels,
         gt_offsets=gt_offsets,
         level_sizes=level_sizes,
         valid=valid,
-        ignore_boxes=None if ignore_boxes is None else ignore_boxes.detach(),
+        ignore_boxes=ignore_boxes,
         ignore_offsets=ignore_offsets,
-        probs=probs,
-        **config.matching_options(),
-        **config.cost_options(),
-        **config.split_options(),
     )
+    options = config.changed_options if probs is False else {"probs": probs, **config.changed_options}
+    results = torch.ops.colad.paa_assign(*data, **options)
     if debug.checks_data(anchors):
         check_offsets_of_boxes(gt_boxes, gt_offsets, ignore_boxes, ignore_offsets)
         debug.check_range("gt_labels", gt_labels, 0, logits[0].shape[-1] - 1)
-    return Assignment(positives, cost, num_pos, mean, std, weights, means, variances, gt_boxes, gt_labels)
+    return Assignment._make((*results, gt_boxes, gt_labels))
+
+
+_data_in_order = data_in_order(torch.ops.colad.paa_assign)
+register_no_derivative("paa_assign")
 
 
 @torch.library.register_fake("colad::paa_assign")

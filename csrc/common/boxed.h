@@ -1,5 +1,5 @@
 // Registration of operators: COLAD_BOX(&function) is TORCH_BOX for functions that also take std::string_view and
-// structs of options.
+// structs of options. It hands the arguments on without copying them; TORCH_BOX copies every list.
 //
 // torch passes a str as a handle, and the operator owns that handle. The conversion to std::string in torch's headers
 // up to 2.13 leaks 48 bytes at every call (pytorch/pytorch#191340). OwnedString below reads and frees the handle
@@ -49,16 +49,25 @@ namespace boxing {
 template <typename... Lists>
 using Joined = decltype(std::tuple_cat(std::declval<Lists>()...));
 
-// One parameter of a function, and the arguments of the schema that it stands for. `Boxed`: their types as torch passes
-// them. `Held`: their types as Call keeps them until the function returns.
+// The value of an argument on torch's stack. The caller owns it.
+template <typename Held>
+auto unboxed(StableIValue value) {
+  if constexpr (std::is_same_v<Held, OwnedString>) {
+    return torch::stable::detail::to<StringHandle>(value);
+  } else {
+    return torch::stable::detail::to<Held>(value);
+  }
+}
+
+// One parameter of a function, and the arguments of the schema that it stands for. `Held`: their types as they are kept
+// until the function returns.
 template <typename P, typename Make = std::remove_const_t<decltype(kMakeOptions<std::remove_cvref_t<P>>)>>
 struct Parameter;
 
 template <typename P>
 struct Parameter<P, std::nullptr_t> {
   static constexpr bool kIsString = std::is_same_v<P, std::string_view>;
-  using Boxed = std::tuple<std::conditional_t<kIsString, StringHandle, P>>;
-  using Held = std::tuple<std::conditional_t<kIsString, OwnedString, P&>>;
+  using Held = std::tuple<std::conditional_t<kIsString, OwnedString, std::remove_cvref_t<P>>>;
   static constexpr size_t kCount = 1;
 
   template <size_t kFirst, typename Arguments>
@@ -74,7 +83,6 @@ struct Parameter<P, std::nullptr_t> {
 // All parameters of a function, in order.
 template <typename... P>
 struct Parameters {
-  using Boxed = Joined<typename Parameter<P>::Boxed...>;
   using Held = Joined<typename Parameter<P>::Held...>;
   static constexpr size_t kCount = (Parameter<P>::kCount + ... + 0);
 
@@ -97,7 +105,6 @@ struct Parameters {
 
 template <typename P, typename Options, typename... Option>
 struct Parameter<P, Options (*)(Option...)> {
-  using Boxed = typename Parameters<Option...>::Boxed;
   using Held = typename Parameters<Option...>::Held;
   static constexpr size_t kCount = Parameters<Option...>::kCount;
 
@@ -107,26 +114,47 @@ struct Parameter<P, Options (*)(Option...)> {
   }
 };
 
-template <auto kFunction, typename Signature, typename Boxed, typename Held>
-struct Call;
+inline void return_to(StableIValue* stack, const torch::stable::Tensor& result) {
+  stack[0] = torch::stable::detail::from(result);
+}
 
-template <auto kFunction, typename R, typename... P, typename... Boxed, typename... Held>
-struct Call<kFunction, R(P...), std::tuple<Boxed...>, std::tuple<Held...>> {
-  static R call(Boxed... boxed) {
-    std::tuple<Held...> arguments(boxed...);
-    return Parameters<P...>::template call<0>(kFunction, arguments);
-  }
-};
+template <typename... R>
+void return_to(StableIValue* stack, const std::tuple<R...>& results) {
+  std::apply([&](const R&... result) { ((*stack++ = torch::stable::detail::from(result)), ...); }, results);
+}
+
+template <typename R>
+constexpr size_t kOutputs = 1;
+
+template <typename... R>
+constexpr size_t kOutputs<std::tuple<R...>> = sizeof...(R);
 
 template <auto kFunction, typename Signature = std::remove_pointer_t<decltype(kFunction)>>
 struct Function;
 
 template <auto kFunction, typename R, typename... P>
-struct Function<kFunction, R(P...)>
-    : Call<kFunction, R(P...), typename Parameters<P...>::Boxed, typename Parameters<P...>::Held> {};
+struct Function<kFunction, R(P...)> {
+  using All = Parameters<P...>;
+
+  // A kernel as torch calls it: it takes the arguments from the stack, which it then owns, and leaves the results
+  // there.
+  static void boxed(StableIValue* stack, uint64_t inputs, uint64_t outputs) {
+    STD_TORCH_CHECK(inputs == All::kCount && outputs == kOutputs<R>, "the schema has ", inputs, " arguments and ",
+                    outputs, " results, and the function ", All::kCount, " and ", kOutputs<R>);
+    return_to(stack, call(stack, std::make_index_sequence<All::kCount>{}));
+  }
+
+ private:
+  template <size_t... I>
+  static R call(StableIValue* stack, std::index_sequence<I...>) {
+    using Held = typename All::Held;
+    Held arguments(unboxed<std::tuple_element_t<I, Held>>(stack[I])...);
+    return All::template call<0>(kFunction, arguments);
+  }
+};
 
 }  // namespace boxing
 
 }  // namespace colad
 
-#define COLAD_BOX(function) TORCH_BOX((&colad::boxing::Function<function>::call))
+#define COLAD_BOX(function) (&colad::boxing::Function<function>::boxed)

@@ -10,7 +10,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "common/host_device.h"
 
@@ -18,6 +17,9 @@ namespace colad {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
+
+// A list of sizes that the caller owns. A call can write it in braces; nothing is allocated.
+using Sizes = torch::headeronly::IntHeaderOnlyArrayRef;
 
 template <typename... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
@@ -53,17 +55,33 @@ T choice(std::string_view chosen, const char* name, const Choice<T> (&choices)[n
   fail(name, " should be ", names, ", got ", chosen);
 }
 
-inline std::string shape_of(const Tensor& tensor) {
-  std::ostringstream out;
+// Parts of messages. They read the tensor only when a check fails and writes its message: most calls pass all checks,
+// and a small call would spend much of its time here.
+struct ShapeOf {
+  const Tensor& tensor;
+};
+
+inline ShapeOf shape_of(const Tensor& tensor) { return {tensor}; }
+
+inline std::ostream& operator<<(std::ostream& out, ShapeOf shape) {
   out << "(";
-  for (int64_t d = 0; d < tensor.dim(); ++d) {
-    out << (d ? ", " : "") << tensor.size(d);
+  for (int64_t d = 0; d < shape.tensor.dim(); ++d) {
+    out << (d ? ", " : "") << shape.tensor.size(d);
   }
-  out << (tensor.dim() == 1 ? ",)" : ")");
-  return out.str();
+  return out << (shape.tensor.dim() == 1 ? ",)" : ")");
 }
 
 inline const char* dtype_name(ScalarType type) { return torch::headeronly::toString(type); }
+
+struct DtypeOf {
+  const Tensor& tensor;
+};
+
+inline DtypeOf dtype_of(const Tensor& tensor) { return {tensor}; }
+
+inline std::ostream& operator<<(std::ostream& out, DtypeOf dtype) {
+  return out << dtype_name(dtype.tensor.scalar_type());
+}
 
 // Part of a message. It reads the tensor only where the message is written.
 struct DeviceOf {
@@ -101,18 +119,17 @@ inline void check_finite(double value, const char* name) {
 inline void check_floating(const Tensor& tensor, const char* name) {
   check_given(tensor, name);
   check(is_floating(tensor.scalar_type()), name, " should be float32, float64, float16 or bfloat16, got ",
-        dtype_name(tensor.scalar_type()));
+        dtype_of(tensor));
 }
 
 inline void check_dtype(const Tensor& tensor, const char* name, ScalarType type) {
   check_given(tensor, name);
-  check(tensor.scalar_type() == type, name, " should have dtype ", dtype_name(type), ", got ",
-        dtype_name(tensor.scalar_type()));
+  check(tensor.scalar_type() == type, name, " should have dtype ", dtype_name(type), ", got ", dtype_of(tensor));
 }
 
 inline void check_same_dtype(const Tensor& tensor, const char* name, const Tensor& other, const char* other_name) {
   check(tensor.scalar_type() == other.scalar_type(), name, " and ", other_name, " should have the same dtype, got ",
-        dtype_name(tensor.scalar_type()), " and ", dtype_name(other.scalar_type()));
+        dtype_of(tensor), " and ", dtype_of(other));
 }
 
 inline void check_same_device(const Tensor& tensor, const char* name, const Tensor& other, const char* other_name) {
@@ -122,12 +139,12 @@ inline void check_same_device(const Tensor& tensor, const char* name, const Tens
 }
 
 // A size of -1 in `expected` accepts any size. `shape` is the expected shape as the message writes it, e.g. "(G, 4)".
-inline void check_shape(const Tensor& tensor, const char* name, const std::vector<int64_t>& expected,
-                        const char* shape) {
+inline void check_shape(const Tensor& tensor, const char* name, Sizes expected, const char* shape) {
   check_given(tensor, name);
-  bool same = tensor.dim() == static_cast<int64_t>(expected.size());
+  const Sizes sizes = tensor.sizes();
+  bool same = sizes.size() == expected.size();
   for (size_t d = 0; same && d < expected.size(); ++d) {
-    same = expected[d] < 0 || tensor.size(static_cast<int64_t>(d)) == expected[d];
+    same = expected[d] < 0 || sizes[d] == expected[d];
   }
   check(same, name, " should have shape ", shape, ", got ", shape_of(tensor));
 }

@@ -60,11 +60,14 @@ inline LevelViews check_levels(const std::vector<Tensor>& levels, const char* na
     check_floating(level, name);
     check_same_dtype(level, name, levels[0], "its first level");
     check_same_device(level, name, other, other_name);
-    check(level.dim() == 3 && level.size(0) == images && level.size(2) == channels, name, " level ", l,
-          " should have shape (", images, ", anchors of the level, ", channels < 0 ? "C" : std::to_string(channels),
-          "), got ", shape_of(level));
-    views.level[l] = {level.data_ptr(), first, level.stride(0), level.stride(1), level.stride(2)};
-    first += level.size(1);
+    const Sizes sizes = level.sizes();
+    if (sizes.size() != 3 || sizes[0] != images || sizes[2] != channels) {
+      fail(name, " level ", l, " should have shape (", images, ", anchors of the level, ",
+           channels < 0 ? "C" : std::to_string(channels), "), got ", shape_of(level));
+    }
+    const Sizes strides = level.strides();
+    views.level[l] = {level.data_ptr(), first, strides[0], strides[1], strides[2]};
+    first += sizes[1];
   }
   check(first == anchors, name, " should have ", anchors, " anchors over all levels, got ", first);
   return views;

@@ -47,6 +47,7 @@ FAULTS = {
     "read_before_the_start": OUTSIDE.format("reads", 4, "before the start", "an input"),
     "write_past_the_end": f"{OUTSIDE}|{GLOBAL}".format("writes", 1, "past the end", "an output"),
     "write_before_the_start": f"{OUTSIDE}|{GLOBAL}".format("writes", 4, "before the start", "an output"),
+    "scratch_write_into_the_next_array": OUTSIDE.format("writes", 1, "past the end", "an output"),
     "load_of_16_bytes_past_the_end": OUTSIDE.format("reads", 1, "past the end", "an input"),
     "misaligned_load": "uses a misaligned address",
     "write_to_an_input": "writes an input",

@@ -137,6 +137,14 @@ class OpContract:
             torch.set_num_threads(threads)
         assert_same(case.tensors(), copy.tensors())
 
+    def test_results_have_memory_of_their_own(self, case: Case) -> None:
+        """A result that is kept or saved to a file takes no other memory with it."""
+        inputs = {x.untyped_storage().data_ptr() for x in case.tensors()}
+        results = [x for x in tensors_of(case.call(self.operator)) if x.numel() > 0]
+        made = [x for x in results if x.untyped_storage().data_ptr() not in inputs]
+        assert len({x.untyped_storage().data_ptr() for x in made}) == len(made)
+        assert [x.untyped_storage().nbytes() for x in made] == [x.numel() * x.element_size() for x in made]
+
     def exercise(self, case: Case) -> None:
         case.call(self.operator)
 

@@ -133,8 +133,8 @@ inline IouCall iou_contract(const Tensor& boxes1, const Tensor& boxes2, std::str
     check_same_device(*grad, "grad", boxes1, "boxes1");
     call.grad = as_contiguous(*grad);
     call.params.grad = call.grad.data_ptr();
-    call.out1 = new_tensor(boxes1, {boxes1.sizes().begin(), boxes1.sizes().end()});
-    call.out2 = new_tensor(boxes2, {boxes2.sizes().begin(), boxes2.sizes().end()});
+    call.out1 = new_tensor(boxes1, boxes1.sizes());
+    call.out2 = new_tensor(boxes2, boxes2.sizes());
     call.params.out2 = call.out2.data_ptr();
   }
   call.params.boxes1 = call.boxes1.data_ptr();

@@ -23,8 +23,8 @@ struct MatchParams {
 };
 
 struct MatchCall {
-  Tensor anchors, gt_boxes, gt_offsets, matched, iou;
-  std::optional<Tensor> valid, ignore_boxes, ignore_offsets;
+  Tensor anchors, gt_boxes, gt_offsets, matched;
+  std::optional<Tensor> iou, valid, ignore_boxes, ignore_offsets;
   MatchParams params;
   ScalarType dtype;
 };
@@ -45,7 +45,7 @@ inline MatchOptions match_options(double iou_threshold, std::string_view low_qua
 template <>
 inline constexpr auto kMakeOptions<MatchOptions> = &match_options;
 
-// `with_iou`: whether the call has an output for the IoU. Without it that tensor has no rows.
+// `with_iou`: whether the call has an output for the IoU.
 inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, const Tensor& gt_offsets,
                                 const std::optional<Tensor>& valid, const std::optional<Tensor>& ignore_boxes,
                                 const std::optional<Tensor>& ignore_offsets, const MatchOptions& options,
@@ -88,7 +88,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
                  as_boxes(gt_boxes),
                  as_contiguous(gt_offsets),
                  new_tensor(anchors, {p.images, p.anchor_count}, ScalarType::Long),
-                 new_tensor(anchors, {with_iou ? p.images : 0, p.anchor_count}),
+                 with_iou ? std::optional(new_tensor(anchors, {p.images, p.anchor_count})) : std::nullopt,
                  as_contiguous(valid),
                  as_boxes(ignore_boxes),
                  as_contiguous(ignore_offsets),
@@ -102,7 +102,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   q.ignore_boxes = data_or_null<void>(call.ignore_boxes);
   q.ignore_offsets = data_or_null<int64_t>(call.ignore_offsets);
   q.matched = static_cast<int64_t*>(call.matched.data_ptr());
-  q.iou = with_iou ? call.iou.data_ptr() : nullptr;
+  q.iou = call.iou ? call.iou->data_ptr() : nullptr;
   return call;
 }
 
@@ -155,7 +155,7 @@ std::tuple<Tensor, Tensor> match_anchors_op(const Tensor& anchors, const Tensor&
                                             std::optional<Tensor> ignore_offsets, const MatchOptions& options) {
   const MatchCall call = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, options);
   Backend::run(call);
-  return {call.matched, call.iou};
+  return {call.matched, *call.iou};
 }
 
 // What an assignment on CUDA does with the matches: the matched anchors are listed in the buckets of their objects, and

@@ -44,8 +44,8 @@ template <>
 inline constexpr auto kMakeOptions<SplitOptions> = &split_options;
 
 struct SplitCall {
-  Tensor cost, in_matched, gt_offsets, matched, num_pos, mean, std, weights, means, variances, keys, sorted,
-      responsibility;
+  Tensor cost, in_matched, gt_offsets, matched, num_pos, mean, std, weights, means, variances;
+  std::optional<Tensor> scratch;
   SplitParams params;
 
   SplitTensors outputs() const { return {matched, num_pos, mean, std, weights, means, variances}; }
@@ -71,7 +71,7 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
   p.capacity = most_samples(level_sizes, options.topk);
   p.options = options;
 
-  const auto doubles = [&](std::vector<int64_t> sizes) { return new_tensor(cost, sizes, ScalarType::Double); };
+  const auto doubles = [&](Sizes sizes) { return new_tensor(cost, sizes, ScalarType::Double); };
   const int64_t g = objects, scratch = p.capacity > samples_in_place ? objects * p.capacity : 0;
   SplitCall call{as_contiguous(cost),
                  as_contiguous(matched),
@@ -83,9 +83,7 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
                  doubles({g, 2}),
                  doubles({g, 2}),
                  doubles({g, 2}),
-                 new_tensor(cost, {scratch}, ScalarType::Long),
-                 new_tensor(cost, {scratch}, ScalarType::Long),
-                 doubles({2 * scratch}),
+                 std::nullopt,
                  p};
   SplitParams& q = call.params;
   point_at_inputs(q.candidates, call.cost, call.in_matched, call.gt_offsets);
@@ -96,9 +94,7 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
   q.weights = static_cast<double*>(call.weights.data_ptr());
   q.means = static_cast<double*>(call.means.data_ptr());
   q.variances = static_cast<double*>(call.variances.data_ptr());
-  q.keys = static_cast<uint64_t*>(call.keys.data_ptr());
-  q.sorted = static_cast<uint64_t*>(call.sorted.data_ptr());
-  q.responsibility = static_cast<double*>(call.responsibility.data_ptr());
+  call.scratch = new_scratch(cost, Room{q.keys, scratch}, Room{q.sorted, scratch}, Room{q.responsibility, 2 * scratch});
   return call;
 }
 

@@ -81,6 +81,15 @@ void run_kernel(const std::string& fault, const Params& p, cudaStream_t stream) 
   }
 }
 
+template <bool kRight>
+void run_with_scratch(const std::string& fault, const Params& p, const Tensor& input, cudaStream_t stream) {
+  if (fault == "scratch_write_into_the_next_array") {
+    float *scratch = nullptr, *next = nullptr;
+    const auto memory = new_scratch(input, Room{scratch, input.numel()}, Room{next, input.numel()});
+    launch(scratch_write_into_the_next_array<kRight>, kBlocks, kBlock, 0, stream, p, scratch, next);
+  }
+}
+
 // `zeroed`: the host writes the output before the launch.
 Tensor fault(const Tensor& input, std::string name, bool right, bool zeroed) {
   Tensor output = new_like(input);
@@ -92,6 +101,8 @@ Tensor fault(const Tensor& input, std::string name, bool right, bool zeroed) {
   torch::stable::zero_(counters);
   const Params p{input.const_data_ptr<float>(), output.mutable_data_ptr<float>(), counters.mutable_data_ptr<int>()};
   right ? run_kernel<true>(name, p, scope.stream()) : run_kernel<false>(name, p, scope.stream());
+  right ? run_with_scratch<true>(name, p, input, scope.stream())
+        : run_with_scratch<false>(name, p, input, scope.stream());
   return output;
 }
 

@@ -65,6 +65,14 @@ KERNEL(write_before_the_start) {
   p.output[thread_index() - !kRight] = p.input[thread_index()];  // write_before_the_start
 }
 
+// `scratch` and `next` are two arrays of one allocation, each as large as the output.
+template <bool kRight>
+__global__ void scratch_write_into_the_next_array(Params p, float* scratch, float* next) {
+  next[thread_index()] = 0.0f;
+  scratch[thread_index() + !kRight] = 1.0f;  // scratch_write_into_the_next_array
+  p.output[thread_index()] = p.input[thread_index()];
+}
+
 KERNEL(load_of_16_bytes_past_the_end) {
   const auto* fours = reinterpret_cast<const float4*>(p.input + (kRight ? 0 : 4));
   const float4 four = fours[thread_index() / 4];  // load_of_16_bytes_past_the_end

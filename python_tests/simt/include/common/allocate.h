@@ -3,11 +3,13 @@
 
 #define new_tensor unseen_new_tensor
 #define new_like unseen_new_like
+#define new_scratch unseen_new_scratch
 #define copy_of unseen_copy_of
 #define as_contiguous unseen_as_contiguous
 #include_next "common/allocate.h"
 #undef new_tensor
 #undef new_like
+#undef new_scratch
 #undef copy_of
 #undef as_contiguous
 
@@ -23,15 +25,23 @@ inline Tensor seen(const Tensor& tensor, simt::Origin origin) {
   return tensor;
 }
 
-inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& sizes, ScalarType type) {
+inline Tensor new_tensor(const Tensor& like, Sizes sizes, ScalarType type) {
   return seen(unseen_new_tensor(like, sizes, type), simt::Origin::scratch);
 }
 
-inline Tensor new_tensor(const Tensor& like, const std::vector<int64_t>& sizes) {
+inline Tensor new_tensor(const Tensor& like, Sizes sizes) {
   return seen(unseen_new_tensor(like, sizes), simt::Origin::scratch);
 }
 
 inline Tensor new_like(const Tensor& like) { return seen(unseen_new_like(like), simt::Origin::scratch); }
+
+// Each array by itself: what lies between two of them belongs to none.
+template <typename... T>
+std::optional<Tensor> new_scratch(const Tensor& like, Room<T>... rooms) {
+  const std::optional<Tensor> memory = unseen_new_scratch(like, rooms...);
+  (simt::hand_over(rooms.pointer, rooms.count * sizeof(T), simt::Origin::scratch), ...);
+  return memory;
+}
 
 inline Tensor copy_of(const Tensor& tensor) { return seen(unseen_copy_of(tensor), simt::Origin::copy); }
 
