@@ -129,6 +129,9 @@ constexpr size_t kOutputs = 1;
 template <typename... R>
 constexpr size_t kOutputs<std::tuple<R...>> = sizeof...(R);
 
+template <>
+inline constexpr size_t kOutputs<void> = 0;
+
 template <auto kFunction, typename Signature = std::remove_pointer_t<decltype(kFunction)>>
 struct Function;
 
@@ -141,7 +144,11 @@ struct Function<kFunction, R(P...)> {
   static void boxed(StableIValue* stack, uint64_t inputs, uint64_t outputs) {
     STD_TORCH_CHECK(inputs == All::kCount && outputs == kOutputs<R>, "the schema has ", inputs, " arguments and ",
                     outputs, " results, and the function ", All::kCount, " and ", kOutputs<R>);
-    return_to(stack, call(stack, std::make_index_sequence<All::kCount>{}));
+    if constexpr (std::is_void_v<R>) {
+      call(stack, std::make_index_sequence<All::kCount>{});
+    } else {
+      return_to(stack, call(stack, std::make_index_sequence<All::kCount>{}));
+    }
   }
 
  private:
