@@ -53,19 +53,20 @@ class Constant:
         return "".join(lines)
 
 
-def constants_of(path: str, text: str) -> Iterator[Constant]:
-    """The constants whose comment, on their line or above it, says that they are not tuned."""
+def constants_of(path: str, text: str, blocks: bool = False) -> Iterator[Constant]:
+    """The constants whose comment, on their line or above it, says that they are not tuned; with ``blocks`` also all
+    sizes of blocks."""
     comment = ""
     for number, line in enumerate(text.splitlines()):
         found = CONSTANT.match(line)
-        if found and NOT_TUNED in comment + line:
+        if found and (NOT_TUNED in comment + line or (blocks and found[1].endswith("Block"))):
             yield Constant(path, number, found[1], int(found[2]))
         comment = comment + line if line.startswith("//") else ""
 
 
-def all_constants(root: Path = ROOT) -> list[Constant]:
-    paths = sorted(p for p in (root / "csrc").rglob("*") if p.suffix in (".cu", ".cuh", ".h"))
-    return [c for p in paths for c in constants_of(str(p.relative_to(root)), p.read_text())]
+def all_constants(blocks: bool = False) -> list[Constant]:
+    paths = sorted(p for p in (ROOT / "csrc").rglob("*") if p.suffix in (".cu", ".cuh", ".h"))
+    return [c for p in paths for c in constants_of(str(p.relative_to(ROOT)), p.read_text(), blocks)]
 
 
 class Builder:
@@ -108,10 +109,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gpu_checks.variants", description=__doc__)
     parser.add_argument("--arch", default="90", help="architecture of the card; default: %(default)s")
     parser.add_argument("--cuda", default="ON", choices=["ON", "OFF"], help="OFF: without CUDA, to try the command")
+    parser.add_argument("--blocks", action="store_true", help="also every other constant whose name ends with Block")
     parser.add_argument("--only", default="", help="only constants whose path or name contains this")
     parser.add_argument("--output", type=Path, default=ARCHIVE, help="default: build/variants.tar.xz")
     options = parser.parse_args(arguments)
-    constants = [c for c in all_constants() if options.only in f"{c.path}:{c.name}"]
+    constants = [c for c in all_constants(options.blocks) if options.only in f"{c.path}:{c.name}"]
     builder = Builder(FOLDER, [f"-DCOLAD_CUDA={options.cuda}", f"-DCOLAD_CUDA_ARCHS={options.arch}"])
     options.output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = options.output.with_suffix(".part")

@@ -33,6 +33,7 @@ def test_constants_are_found_and_patched():
     assert (wide.name, wide.value, wide.line) == ("kWide", 256, 1) and wide.values() == [64, 128, 512, 1024]
     assert (items.name, items.value, items.line) == ("kItems", 4, 4) and items.values() == [1, 2, 8, 16]
     assert wide.patched(SOURCE, 64) == SOURCE.replace("kWide = 256", "kWide = 64")
+    assert [c.name for c in variants.constants_of("a.cu", SOURCE, blocks=True)] == ["kBlock", "kWide", "kItems"]
     assert variants.Constant("a.cu", 0, "kBlock", 64).values() == [32, 128, 256]
 
 
