@@ -34,8 +34,8 @@ FUNCTION_OF = {
     "score_voting": colad_ops.score_voting,
 }
 PARTS = ("_and_gradient", "_backward")
-STEPS = ("indicator_means", "select_costs")
-"""Operators that only colad_assign calls. They have no options."""
+STEPS = ("indicator_means", "select_costs", "scale_gradient_")
+"""Operators that only colad_assign or a derivative calls. They have no options."""
 CONFIG = {field.name: field.default for field in dataclasses.fields(AssignConfig)}
 
 
@@ -113,4 +113,5 @@ def test_a_configuration_holds_the_options_of_an_assignment():
 @pytest.mark.parametrize("loss", ["sigmoid_focal_loss", "focal_kl_loss"])
 def test_a_part_of_a_loss_has_its_options_in_its_order(loss, part):
     whole = [option for option in options(SCHEMAS[loss]) if option[0] != "reduction"]
-    assert list(options(SCHEMAS[f"{loss}{part}"])) == whole
+    divided = [("avg_factor", None), ("reduction", "sum")] if part == "_and_gradient" else []
+    assert list(options(SCHEMAS[f"{loss}{part}"])) == divided + whole
