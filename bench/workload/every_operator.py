@@ -168,11 +168,11 @@ def loss_calls(d: Workload, c: Counts) -> list[OperatorCall]:
         calls += [
             OperatorCall(
                 "sigmoid_focal_loss", what, partial(train, colad_ops.sigmoid_focal_loss, logits, labels),
-                3 * n * size + 2 * c.anchors * LABEL, n * (f.FOCAL + f.FOCAL_BACKWARD + 1),
+                2 * n * size + c.anchors * LABEL, n * (f.FOCAL + f.FOCAL_BACKWARD + 1),
             ),
             OperatorCall(
                 "focal_kl_loss", what, partial(train, colad_ops.focal_kl_loss, logits, teacher),
-                5 * n * size, n * (f.FOCAL_KL + f.FOCAL_KL_BACKWARD + 1),
+                3 * n * size, n * (f.FOCAL_KL + f.FOCAL_KL_BACKWARD + 1),
             ),
         ]  # fmt: skip
     return calls

@@ -42,6 +42,7 @@ SUMS = [
     {"avg_factor": 7.3},
     {"avg_factor": torch.tensor(41.0)},
     {"avg_factor": torch.tensor(11.0, dtype=torch.float64), "reduction": "mean"},
+    {"avg_factor": torch.tensor(7)},
     {"avg_factor": 0.2},
     {"gamma": 1.3},
 ]
@@ -95,6 +96,30 @@ def test_no_gradient_is_computed_without_need(loss):
         assert operators_of(lambda: loss(x, teacher, labels)) == plain
     assert operators_of(lambda: loss(x, teacher, labels, reduction="none")) == plain
     assert operators_of(lambda: loss(x.bfloat16(), teacher.bfloat16(), labels)) == plain  # it might round to 0
+
+
+@LOSSES
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_on_a_device_bfloat16_is_saved_too(loss, dtype):
+    """Tensors without data stand for those of a device: their values cannot be known, so nothing may wait for one."""
+    x, teacher, labels = (t.detach().to("meta", dtype if t.is_floating_point() else None) for t in inputs())
+    name = "focal_kl_loss" if loss is focal_kl else "sigmoid_focal_loss"
+    saved = dtype != torch.float16
+    factor = torch.tensor(3, device="meta")
+    x.requires_grad_()
+    with RecordOperators() as record:
+        loss(x, teacher, labels, avg_factor=factor).backward()
+    found = [func._schema.name.partition("::")[2] for func, _, _ in record.calls]
+    assert found == ([f"{name}_and_gradient", "scale_gradient_"] if saved else [name, f"{name}_backward"])
+    assert x.grad.dtype == dtype and x.grad.shape == x.shape
+
+
+@LOSSES
+def test_a_divisor_on_another_device_divides_afterwards(loss):
+    """A kernel on a device cannot read a scalar of the host; torch's division can."""
+    x, teacher, labels = (t.detach().to("meta") for t in inputs())
+    names = operators_of(lambda: loss(x.requires_grad_(), teacher, labels, avg_factor=torch.tensor(3.0)).backward())
+    assert names[1:] == ["scale_gradient_"]
 
 
 @LOSSES

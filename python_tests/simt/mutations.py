@@ -30,6 +30,7 @@ SOURCES = (
     "ops/gmm_em/*.cu*",
     "ops/paa_assign/*.cu*",
     "ops/colad_assign/*.cu*",
+    "ops/losses/*.cu*",
     "common/reduce.cuh",
     "common/last_block.cuh",
 )

@@ -3,16 +3,19 @@
 import torch
 
 from colad_ops.ops.scale_gradient import scale_gradient_, scale_gradient_reference
-from python_tests.support.loss_inputs import DTYPES, misaligned, rows
-from python_tests.support.op_contract import Case, copy_of_storage
+from python_tests.support.loss_inputs import DTYPES, rows
+from python_tests.support.op_contract import Case
 
 
-def scaled(gradient, grad):
-    """The operator on a copy."""
-    return scale_gradient_(copy_of_storage(gradient), grad)
+def scaled(gradient, grad, aligned=True):
+    """The operator on a copy. If it is not ``aligned``, its data start one element after the start of the memory."""
+    if aligned:
+        return scale_gradient_(gradient.clone(), grad)
+    memory = gradient.new_empty(gradient.numel() + 1)[1:]
+    return scale_gradient_(memory.view(gradient.shape).copy_(gradient), grad)
 
 
-def scaled_reference(gradient, grad):
+def scaled_reference(gradient, grad, aligned=True):
     return scale_gradient_reference(gradient.clone(), grad)
 
 
@@ -38,7 +41,7 @@ class ScaleGradientCases:
             for count in (0, 1, 3, 16, 4001):
                 x = rows(count, dtype=dtype)
                 yield Case(f"of_{count}_{name}", x, number(0.3, x))
-                yield Case(f"of_{count}_misaligned_{name}", misaligned(x), number(0.3, x))
+                yield Case(f"of_{count}_misaligned_{name}", x, number(0.3, x), aligned=False)
         maps = rows(2, 5, 9).transpose(1, 2)
         yield Case("maps", maps, number(0.3, maps))
         yield Case("one_number", rows(1)[0], number(0.3, maps))
