@@ -19,19 +19,25 @@ using Lanes = std::array<double, kLanes>;
 
 // The sums of all lanes, for their own and for the other component.
 struct LaneSums {
-  Lanes mass[2], first[2], second[2], mantissa, quadratic;
+  Lanes mass[2], weighted[2], first[2], second[2], mantissa, quadratic;
   std::array<int64_t, kLanes> exponent;
 
+  FastMoments load(int lane, int k) const {
+    return {mass[k][lane], weighted[k][lane], first[k][lane], second[k][lane]};
+  }
+
   FastSums load(int lane) const {
-    return {{mass[0][lane], first[0][lane], second[0][lane]},
-            {mass[1][lane], first[1][lane], second[1][lane]},
-            {mantissa[lane], exponent[lane]},
-            quadratic[lane]};
+    return {load(lane, 0), load(lane, 1), {mantissa[lane], exponent[lane]}, quadratic[lane]};
+  }
+
+  void store(int lane, int k, const FastMoments& moments) {
+    mass[k][lane] = moments.mass, weighted[k][lane] = moments.weighted;
+    first[k][lane] = moments.first, second[k][lane] = moments.second;
   }
 
   void store(int lane, const FastSums& sums) {
-    mass[0][lane] = sums.own.mass, first[0][lane] = sums.own.first, second[0][lane] = sums.own.second;
-    mass[1][lane] = sums.other.mass, first[1][lane] = sums.other.first, second[1][lane] = sums.other.second;
+    store(lane, 0, sums.own);
+    store(lane, 1, sums.other);
     mantissa[lane] = sums.density.mantissa, exponent[lane] = sums.density.exponent, quadratic[lane] = sums.quadratic;
   }
 };
@@ -77,7 +83,7 @@ class WarpFit {
       smallest = minimum(smallest, values_[i]);
       largest = maximum(largest, values_[i]);
     }
-    const double count = static_cast<double>(count_), reciprocal_count = 1.0 / count;
+    const double count = static_cast<double>(count_), reciprocal_count = fast_reciprocal(count);
     FastComponent c[2] = {fast_start(smallest, count), fast_start(largest, count)};
     FastSpread spread[2] = {{1.0, c[0].scale}, {1.0, c[1].scale}};
     EmResult fit{};
@@ -86,8 +92,8 @@ class WarpFit {
     for (bool last = false; !last;) {
       const FastTerms terms[2] = {fast_terms(c[0], c[1]), fast_terms(c[1], c[0])};
       add_values(terms);
-      const auto mass = sums_of_components(sums_.mass), first = sums_of_components(sums_.first),
-                 second = sums_of_components(sums_.second);
+      const auto mass = sums_of_components(sums_.mass), weighted = sums_of_components(sums_.weighted),
+                 first = sums_of_components(sums_.first), second = sums_of_components(sums_.second);
       Lanes log2_likelihood;
       for (int lane = 0; lane < kLanes; ++lane) {
         log2_likelihood[lane] = sums_.load(lane).log2_likelihood();
@@ -95,7 +101,7 @@ class WarpFit {
       const double log_likelihood = fast_mean(warp_sum(log2_likelihood), reciprocal_count);
       FastStep step[2];
       for (int k = 0; k < 2; ++k) {
-        step[k] = fast_step(c[k], {mass[k], first[k], second[k]});
+        step[k] = fast_step(c[k], {mass[k], weighted[k], first[k], second[k]});
       }
       std::array<double, 2> scatter{step[0].scatter, step[1].scatter};
       if (step[0].cancelled || step[1].cancelled) {
@@ -113,7 +119,7 @@ class WarpFit {
     }
     const double mass = c[0].mass + c[1].mass;
     fit.mixture = rule.is_undefined() ? empty_fit().mixture
-                                      : Mixture{{c[0].mass / mass, c[1].mass / mass},
+                                      : Mixture{{fast_quotient(c[0].mass, mass), fast_quotient(c[1].mass, mass)},
                                                 {c[0].mean, c[1].mean},
                                                 {spread[0].variance, spread[1].variance}};
     return fit;
@@ -145,7 +151,7 @@ class WarpFit {
     }
     for_each([&](int half, int lane, double x, bool is_value) {
       FastSums sums = sums_.load(lane);
-      sums.add(fast_score(x, terms[half]), is_value);
+      sums.add(x, fast_score(x, terms[half]), is_value);
       sums_.store(lane, sums);
     });
   }

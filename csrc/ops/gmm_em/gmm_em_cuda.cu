@@ -9,15 +9,22 @@ namespace {
 // Four segments a block: few, because their lengths and numbers of iterations differ. Not tuned on a card.
 constexpr int kBlock = 128;
 
-// Offsets cannot be checked on CUDA without synchronising with the host: they are clamped to the values.
-__device__ int64_t clamped(const GmmEmParams& p, int64_t offset) {
-  return offset < 0 ? 0 : (offset > p.count ? p.count : offset);
+struct Range {
+  int64_t begin, end;
+};
+
+// The range of segment g. Offsets cannot be checked on CUDA without synchronising with the host: they are clamped to
+// the values.
+__device__ Range range_of(const GmmEmParams& p, int64_t g) {
+  const auto clamped = [&](int64_t offset) { return offset < 0 ? 0 : (offset > p.count ? p.count : offset); };
+  const int64_t begin = clamped(p.starts[g]), end = clamped(p.ends[g]);
+  return {begin, end < begin ? begin : end};
 }
 
 // Writes the values between the segment before g and segment g, or the end: they belong to no segment.
 __device__ void write_gap(const GmmEmParams& p, int64_t g) {
-  const int64_t begin = g > 0 ? p.ends[g - 1] : 0, end = g < p.segments ? p.starts[g] : p.count;
-  for (int64_t i = clamped(p, begin) + threadIdx.x % kWarp; i < clamped(p, end); i += kWarp) {
+  const Range gap{g > 0 ? range_of(p, g - 1).end : 0, g < p.segments ? range_of(p, g).begin : p.count};
+  for (int64_t i = gap.begin + threadIdx.x % kWarp; i < gap.end; i += kWarp) {
     write_padding(p, i);
   }
 }
@@ -25,16 +32,17 @@ __device__ void write_gap(const GmmEmParams& p, int64_t g) {
 template <typename T>
 __device__ void fit_segment(const GmmEmParams& p, int64_t g) {
   const int lane = threadIdx.x % kWarp;
-  const int64_t start = clamped(p, p.starts[g]), count = std::max<int64_t>(clamped(p, p.ends[g]) - start, 0);
-  const T* values = static_cast<const T*>(p.values) + start;
+  const Range range = range_of(p, g);
+  const T* values = static_cast<const T*>(p.values) + range.begin;
   const auto value = [values](int64_t i) { return static_cast<double>(values[i]); };
+  const int64_t count = range.end - range.begin;
   const EmResult fit = fit_mixture_warp(value, count, p.options);
   if (lane == 0) {
     write_fit(p, g, fit);
   }
   const MixtureTerms terms = mixture_terms(fit.mixture);
   for (int64_t i = lane; i < count; i += kWarp) {
-    write_value(p, start + i, score_value(value(i), terms));
+    write_value(p, range.begin + i, score_value(value(i), terms));
   }
 }
 

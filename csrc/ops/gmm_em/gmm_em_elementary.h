@@ -45,23 +45,26 @@ COLAD_HD double inverse_root(double a) {
 
 }  // namespace seed
 
-// 1 / a. The step has cubic convergence: 2^-19 becomes 2^-57. The result is NaN for 0, infinity and NaN.
+// 1 / a. The step has cubic convergence: an error of 2^-19 becomes 2^-57. The result is NaN for 0, subnormal numbers,
+// infinity and NaN.
 COLAD_HD double fast_reciprocal(double a) {
   const double y = seed::reciprocal(a), e = std::fma(-a, y, 1.0);
   return std::fma(y, std::fma(e, e, e), y);
 }
 
-// 1 / sqrt(a), in the same way. The result is NaN for 0, infinity and NaN.
+// 1 / sqrt(a), in the same way. The result is NaN for 0, infinity and NaN, and infinity for subnormal numbers.
 COLAD_HD double fast_inverse_root(double a) {
   const double y = seed::inverse_root(a), e = std::fma(-a * y, y, 1.0);
   return std::fma(y * e, std::fma(e, 0.375, 0.5), y);
 }
 
-// a / b with one rounding in almost all cases; exactly 1 for a = b.
-COLAD_HD double fast_quotient(double a, double b) {
-  const double y = fast_reciprocal(b), q = a * y;
-  return std::fma(std::fma(-q, b, a), y, q);
+// a / b with one rounding in almost all cases; exactly 1 for a = b. `reciprocal` is fast_reciprocal(b).
+COLAD_HD double fast_quotient(double a, double b, double reciprocal) {
+  const double q = a * reciprocal;
+  return std::fma(std::fma(-q, b, a), reciprocal, q);
 }
+
+COLAD_HD double fast_quotient(double a, double b) { return fast_quotient(a, b, fast_reciprocal(b)); }
 
 // 2^t for t <= 0, multiplied by kUp so that a subnormal power is normal. It is 0 below -1100, and for NaN.
 struct PowerOf2 {
@@ -84,8 +87,7 @@ COLAD_HD double fast_exp2_up(double t) {
   const double p5 = std::fma(4.4549605981865186e-10, f, 7.072585949269223e-09);
   const double low = std::fma(std::fma(p3, f2, p2), f4, std::fma(p1, f2, p0));
   const double power = std::fma(std::fma(p5, f2, p4), f8, low);
-  const double scaled =
-      std::bit_cast<double>(std::bit_cast<int64_t>(power) + (std::bit_cast<int64_t>(shifted) << 52));
+  const double scaled = std::bit_cast<double>(std::bit_cast<int64_t>(power) + (std::bit_cast<int64_t>(shifted) << 52));
   return t >= PowerOf2::kIsZero ? scaled : 0.0;
 }
 
@@ -105,7 +107,8 @@ struct LogOfProduct {
 
   // The absolute error is below one unit in the last place of 1.
   COLAD_HD double log2() const {
-    // log2((1 + w) / (1 - w)) / w in y = w^2, interpolated in the Chebyshev nodes: absolute error of the logarithm 7e-18.
+    // log2((1 + w) / (1 - w)) / w in y = w^2, interpolated in the Chebyshev nodes: absolute error of the logarithm
+    // 7e-18.
     const double w = (mantissa - 1.0) * fast_reciprocal(mantissa + 1.0);
     const double y = w * w, y2 = y * y, y4 = y2 * y2;
     const double p0 = std::fma(0.9617966939259898, y, 2.8853900817779268);

@@ -1,20 +1,22 @@
 // One iteration of gmm_em_math.h, arranged for a warp: few operations depend on one another, and nothing is divided.
 //
-// The lanes 0..15 belong to component 0, the lanes 16..31 to component 1: their own component. A lane adds up its values
-// for both components, hands the sums of the other component to a lane of the other half, and computes the M-step of its
-// own component only.
+// The lanes 0..15 belong to component 0, the lanes 16..31 to component 1: their own component. A lane adds up its
+// values for both components, hands the sums of the other component to a lane of the other half, and computes the
+// M-step of its own component only.
 //
-//   E-step  With u_k = (x - m_k) sqrt(log2(e) / (2 v_k)), component k has the density 2^(-u_k^2) n_k / sqrt(v_k) at x, up
+//   E-step  With u_k = (x - m_k) sqrt(log2(e) / (2 v_k)), component k has the density 2^(-u_k^2) n_k / sqrt(v_k) at x,
+//   up
 //           to a factor that is the same for all values, components and iterations, and leaves the differences of the
 //           log-likelihood as they are. The nearer component has the smaller |u|. With z = density of the farther one /
 //           density of the nearer one, the responsibilities are 1 / (1 + z) and z / (1 + z). The power of 2 in z is not
 //           above 1.
 //   M-step  The moments of d = x - m_k around the mean before the step are added up in one pass:
-//           m' = m + shift,  shift = (sum r d - 10 eps m) / n,  sum r (x - m')^2 = sum r d^2 - shift (2 sum r d - shift sum r)
-//           This loses digits where the mean moves by many standard deviations; `cancelled` is then set, and the sum is
-//           computed in a second pass.
+//           m' = m + shift,  shift = (sum r d - 10 eps m) / n,  sum r (x - m')^2 = sum r d^2 - shift (2 sum r d - shift
+//           sum r) This loses digits where the mean moves by many standard deviations; `cancelled` is then set, and the
+//           sum is computed in a second pass.
 //
-// Results differ from gmm_em_math.h by rounding; python_tests/formulas/test_gmm_em_fast.py says by how much. Torch-free.
+// Results differ from gmm_em_math.h by rounding; python_tests/formulas/test_gmm_em_fast.py says by how much.
+// Torch-free.
 #pragma once
 
 #include "ops/gmm_em/gmm_em_elementary.h"
@@ -29,9 +31,7 @@ struct FastComponent {
 };
 
 // Component 0 starts at the smallest value, component 1 at the largest. Both have variance 1 and half of the mass.
-COLAD_HD FastComponent fast_start(double extreme, double count) {
-  return {0.5 * count, extreme, 0.8493218002880191};
-}
+COLAD_HD FastComponent fast_start(double extreme, double count) { return {0.5 * count, extreme, 0.8493218002880191}; }
 
 struct FastTerms {
   FastComponent own, other;
@@ -64,12 +64,13 @@ COLAD_HD FastScore fast_score(double x, const FastTerms& terms) {
 }
 
 struct FastMoments {
-  double mass, first, second;  // sum r, sum r d, sum r d^2
+  double mass, weighted, first, second;  // sum r, sum r x, sum r d, sum r d^2
 
-  COLAD_HD void add(double r, double d) {
+  COLAD_HD void add(double r, double x, double d) {
     mass += r;
+    weighted += r * x;
     first += r * d;
-    second += r * d * d;
+    second += r * (d * d);
   }
 };
 
@@ -78,15 +79,16 @@ struct FastSums {
   LogOfProduct density;
   double quadratic;
 
-  // The sums of no value. Adding to -0 is exact whatever the sign of the other number is, so the compiler leaves it out.
+  // The sums of no value. Adding to -0 is exact whatever the sign of the other number is, so the compiler leaves it
+  // out.
   COLAD_HD static FastSums none() {
-    return {{-0.0, -0.0, -0.0}, {-0.0, -0.0, -0.0}, LogOfProduct::one(), -0.0};
+    return {{-0.0, -0.0, -0.0, -0.0}, {-0.0, -0.0, -0.0, -0.0}, LogOfProduct::one(), -0.0};
   }
 
   // A lane without a value adds the score of another one with `is_value` false.
-  COLAD_HD void add(const FastScore& score, bool is_value) {
-    own.add(is_value ? score.own : 0.0, score.own_d);
-    other.add(is_value ? score.other : 0.0, score.other_d);
+  COLAD_HD void add(double x, const FastScore& score, bool is_value) {
+    own.add(is_value ? score.own : 0.0, x, score.own_d);
+    other.add(is_value ? score.other : 0.0, x, score.other_d);
     density.multiply(is_value ? score.density : 1.0);
     quadratic += is_value ? score.quadratic : 0.0;
   }
@@ -109,10 +111,8 @@ struct FastStep {
 
 COLAD_HD FastStep fast_step(const FastComponent& before, const FastMoments& sums) {
   const double mass = sums.mass + 10.0 * std::numeric_limits<double>::epsilon();
-  // What was added to the mass in fact, and how far the mean has moved in fact: after rounding.
-  const double added = mass - sums.mass;
   const double reciprocal = fast_reciprocal(mass);
-  const double mean = before.mean + std::fma(-added, before.mean, sums.first) * reciprocal;
+  const double mean = fast_quotient(sums.weighted, mass, reciprocal);
   const double shift = mean - before.mean;
   const double scatter = std::fma(-shift, std::fma(-shift, sums.mass, 2.0 * sums.first), sums.second);
   return {mass, reciprocal, mean, scatter, scatter * 1024.0 < sums.second};

@@ -1,8 +1,8 @@
 // The fit of gmm_em_math.h by one warp, with the formulas of gmm_em_fast_math.h. All lanes end with the same mixture.
 //
 // Branches depend on a shuffle or a vote, which gives all lanes the same. So the compiler knows that the lanes stay
-// together, and makes one block of instructions of an iteration, in which independent chains overlap. For that, a caller
-// too should come here under conditions that the compiler can see are the same in the warp (warp_in_block()).
+// together, and makes one block of instructions of an iteration, in which independent chains overlap. For that, a
+// caller too should come here under conditions that the compiler can see are the same in the warp (warp_in_block()).
 #pragma once
 
 #include "common/reduce.cuh"
@@ -18,8 +18,8 @@ struct NanMax {
   __device__ double operator()(double a, double b) const { return maximum(a, b); }
 };
 
-// The values lane, lane + 32, ... of a segment. kRegisters of them are kept in registers. With 0 there may be any number
-// of values, and they are read at each visit.
+// The values lane, lane + 32, ... of a segment. kRegisters of them are kept in registers. With 0 there may be any
+// number of values, and they are read at each visit.
 template <int kRegisters, typename Value>
 class LaneValues {
  public:
@@ -72,8 +72,9 @@ __device__ inline double sum_of_component(double own, double other) {
 }
 
 __device__ inline FastMoments sum_of_component(const FastSums& sums) {
-  return {sum_of_component(sums.own.mass, sums.other.mass), sum_of_component(sums.own.first, sums.other.first),
-          sum_of_component(sums.own.second, sums.other.second)};
+  const FastMoments &own = sums.own, &other = sums.other;
+  return {sum_of_component(own.mass, other.mass), sum_of_component(own.weighted, other.weighted),
+          sum_of_component(own.first, other.first), sum_of_component(own.second, other.second)};
 }
 
 // sum r (x - mean)^2 of the own component, with the responsibilities of `terms`.
@@ -99,7 +100,7 @@ __device__ EmResult fit_lane_values(const Values& values, const MixtureOptions& 
   largest = warp_reduce(largest, NanMax{});
 
   const bool is_second = threadIdx.x % kWarp >= kWarp / 2;  // this lane belongs to component 1
-  const double count = static_cast<double>(values.count()), reciprocal_count = 1.0 / count;
+  const double count = static_cast<double>(values.count()), reciprocal_count = fast_reciprocal(count);
   FastComponent own = fast_start(is_second ? largest : smallest, count);
   FastComponent other = fast_start(is_second ? smallest : largest, count);
   FastSpread spread{1.0, own.scale};
@@ -108,7 +109,7 @@ __device__ EmResult fit_lane_values(const Values& values, const MixtureOptions& 
   for (bool last = false; !__any_sync(kFullMask, last);) {
     const FastTerms terms = fast_terms(own, other);
     FastSums sums = FastSums::none();
-    values.for_each([&](double x, bool is_value) { sums.add(fast_score(x, terms), is_value); });
+    values.for_each([&](double x, bool is_value) { sums.add(x, fast_score(x, terms), is_value); });
     const FastStep step = fast_step(own, sum_of_component(sums));
     const double log_likelihood = fast_mean(warp_reduce(sums.log2_likelihood(), Add{}), reciprocal_count);
     const double divisor = kTied ? reciprocal_count : step.reciprocal_mass;
@@ -129,11 +130,15 @@ __device__ EmResult fit_lane_values(const Values& values, const MixtureOptions& 
   if (__any_sync(kFullMask, rule.is_undefined())) {
     fit.mixture = empty_fit().mixture;
   } else {
-    const double mass = own.mass + other.mass, other_variance = of_other(spread.variance);
-    const FastComponent &c0 = is_second ? other : own, &c1 = is_second ? own : other;
-    fit.mixture = {{c0.mass / mass, c1.mass / mass},
-                   {c0.mean, c1.mean},
-                   {is_second ? other_variance : spread.variance, is_second ? spread.variance : other_variance}};
+    const double mass = own.mass + other.mass;
+    const double own_weight = fast_quotient(own.mass, mass), other_weight = fast_quotient(other.mass, mass);
+    const double other_variance = of_other(spread.variance);
+    const auto choose = [&](double in_first_half, double in_second_half) {
+      return is_second ? in_second_half : in_first_half;
+    };
+    fit.mixture = {{choose(own_weight, other_weight), choose(other_weight, own_weight)},
+                   {choose(own.mean, other.mean), choose(other.mean, own.mean)},
+                   {choose(spread.variance, other_variance), choose(other_variance, spread.variance)}};
   }
   return fit;
 }
