@@ -74,7 +74,8 @@ def gmm_em(
 
         - no values: NaN parameters;
         - one value, or only equal values: both means equal, weights 0.5, label 0;
-        - NaN or infinity among the values, or values whose squares overflow float64: NaN parameters, label 0.
+        - NaN or infinity among the values, or values whose squares overflow float64: NaN parameters, label 0. The fit
+          ends with the first iteration whose log-likelihood is NaN, and has not converged.
 
     Raises:
         RuntimeError: wrong shape, dtype, device or option.
@@ -172,6 +173,8 @@ def gmm_em_reference(
             current = log_p.mean().item()
             converged[g] = abs(current - previous) < tol
             previous = current
+            if math.isnan(current):
+                break
         joint = _log_joint(x, weight, mean, variance)
         log_p = joint.logsumexp(dim=1)
         weights[g], means[g], variances[g] = weight, mean, variance

@@ -156,9 +156,17 @@ def test_no_values_have_no_mixture(covariance: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_values_that_are_no_numbers_give_nan_and_end(wrong: float) -> None:
+def test_values_that_are_no_numbers_end_the_fit_at_once(wrong: float) -> None:
     ours = Fit.of(np.array([0.5, 1.0, wrong, 3.0]))
-    assert np.isnan(ours.means).any() and not ours.converged and ours.n_iter == 100
+    assert np.isnan([ours.weights, ours.means, ours.variances]).all()
+    assert (ours.n_iter, ours.converged) == (1, False)
+
+
+def test_a_component_that_loses_its_density_ends_the_fit() -> None:
+    """Without reg_covar the variance of a component of one value becomes 0. The next iteration has no likelihood."""
+    ours = Fit.of(np.array([0.0, 0.0, 5.0]), reg_covar=0.0, tol=0.0)
+    assert np.isnan([ours.weights, ours.means, ours.variances]).all()
+    assert not ours.converged and 2 < ours.n_iter < 10
 
 
 def test_stops_at_max_iter_and_not_before_the_second() -> None:

@@ -50,8 +50,8 @@ using IndicatorTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tens
 struct IndicatorCall {
   MatchCall match;
   std::vector<AssignCostCall> costs;  // one a network
-  Tensor all_costs, gt_offsets, values, means, counts, totals, images, choice, counters, keys, split_keys, split_sorted,
-      responsibility;
+  Tensor all_costs, gt_offsets, totals, choice, counters, keys;
+  std::optional<Tensor> scratch;
   IndicatorParams params;
 
   IndicatorTensors outputs() const { return {match.matched, all_costs, choice, totals, counters, keys}; }
@@ -103,24 +103,15 @@ inline IndicatorCall indicator_contract(const std::vector<Tensor>& logits, const
   const int64_t l = options.granularity == Granularity::object_level ? split.candidates.levels : 1;
   const int64_t scratch = split.capacity > samples_in_place ? k * g * split.capacity : 0;
   p.values_an_object = l;
-  const auto doubles = [&](std::vector<int64_t> sizes) { return new_tensor(matched, sizes, ScalarType::Double); };
-  const auto longs = [&](std::vector<int64_t> sizes) { return new_tensor(matched, sizes, ScalarType::Long); };
   call.gt_offsets = as_contiguous(gt_offsets);
-  call.values = doubles({k, g, l}), call.means = doubles({k, g, l}), call.counts = longs({k, g, l});
-  call.totals = doubles({2, k}), call.images = doubles({k, images}), call.choice = longs({g, l});
-  call.counters = new_tensor(matched, {0}, ScalarType::Int), call.keys = longs({k, 0});
-  call.split_keys = longs({scratch}), call.split_sorted = longs({scratch});
-  call.responsibility = doubles({2 * scratch});
-
+  call.totals = new_tensor(matched, {2, k}, ScalarType::Double);
+  call.choice = new_tensor(matched, {g, l}, ScalarType::Long);
+  call.counters = new_tensor(matched, {0}, ScalarType::Int);
+  call.keys = new_tensor(matched, {k, 0}, ScalarType::Long);
+  call.scratch = new_scratch(matched, Room{p.values, k * g * l}, Room{p.means, k * g * l}, Room{p.counts, k * g * l},
+                             Room{p.images, k * images}, Room{split.keys, scratch}, Room{split.sorted, scratch});
   point_at_inputs(split.candidates, call.all_costs, matched, call.gt_offsets);
-  split.keys = static_cast<uint64_t*>(call.split_keys.data_ptr());
-  split.sorted = static_cast<uint64_t*>(call.split_sorted.data_ptr());
-  split.responsibility = static_cast<double*>(call.responsibility.data_ptr());
-  p.values = static_cast<double*>(call.values.data_ptr());
-  p.means = static_cast<double*>(call.means.data_ptr());
-  p.counts = static_cast<int64_t*>(call.counts.data_ptr());
   p.totals = static_cast<double*>(call.totals.data_ptr());
-  p.images = static_cast<double*>(call.images.data_ptr());
   p.choice = static_cast<int64_t*>(call.choice.data_ptr());
   call.params = p;
   return call;

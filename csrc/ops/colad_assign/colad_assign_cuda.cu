@@ -13,7 +13,7 @@ __device__ void write_indicators(const IndicatorParams& p, int64_t network, int6
                                  ObjectMemory& memory) {
   const CandidateParams& c = p.split.candidates;
   const int64_t i = network * p.count() + row * p.values_an_object;
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  const int warp = warp_in_block(), lane = threadIdx.x % kWarp;
   if (p.options.indicator == Indicator::fisher) {
     const Samples samples = samples_of(p.split, network * c.objects + row, list, memory);
     if (warp == 0) {

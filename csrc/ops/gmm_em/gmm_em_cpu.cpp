@@ -14,6 +14,8 @@ void check_data(const GmmEmParams& p) {
     check(0 <= p.starts[g] && p.starts[g] <= p.ends[g] && p.ends[g] <= p.count,
           "offsets should ascend from 0 to the number of values ", p.count, ", got ", p.starts[g], " then ", p.ends[g],
           " at row ", g);
+    check(g == 0 || p.ends[g - 1] <= p.starts[g], "segments should follow one another, got one that ends at ",
+          g == 0 ? 0 : p.ends[g - 1], " and then one that starts at ", p.starts[g], " at row ", g);
   }
 }
 

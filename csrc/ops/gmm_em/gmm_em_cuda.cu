@@ -9,29 +9,51 @@ namespace {
 // Four segments a block: few, because their lengths and numbers of iterations differ. Not tuned on a card.
 constexpr int kBlock = 128;
 
-__global__ void padding_kernel(GmmEmParams p) {
-  for (int64_t i = thread_index(); i < p.count; i += thread_count()) {
+struct Range {
+  int64_t begin, end;
+};
+
+// The range of segment g. Offsets cannot be checked on CUDA without synchronising with the host: they are clamped to
+// the values.
+__device__ Range range_of(const GmmEmParams& p, int64_t g) {
+  const auto clamped = [&](int64_t offset) { return offset < 0 ? 0 : (offset > p.count ? p.count : offset); };
+  const int64_t begin = clamped(p.starts[g]), end = clamped(p.ends[g]);
+  return {begin, end < begin ? begin : end};
+}
+
+// Writes the values between the segment before g and segment g, or the end: they belong to no segment.
+__device__ void write_gap(const GmmEmParams& p, int64_t g) {
+  const Range gap{g > 0 ? range_of(p, g - 1).end : 0, g < p.segments ? range_of(p, g).begin : p.count};
+  for (int64_t i = gap.begin + threadIdx.x % kWarp; i < gap.end; i += kWarp) {
     write_padding(p, i);
   }
 }
 
 template <typename T>
-__global__ void gmm_em_kernel(GmmEmParams p, double* scratch) {  // (N, 2)
+__device__ void fit_segment(const GmmEmParams& p, int64_t g) {
   const int lane = threadIdx.x % kWarp;
-  for (int64_t g = thread_index() / kWarp; g < p.segments; g += thread_count() / kWarp) {
-    // Offsets cannot be checked on CUDA without synchronising with the host: clamp them to the values.
-    const int64_t start = p.starts[g] < 0 ? 0 : (p.starts[g] > p.count ? p.count : p.starts[g]);
-    const int64_t end = p.ends[g] > p.count ? p.count : p.ends[g];
-    const int64_t count = end > start ? end - start : 0;
-    const T* values = static_cast<const T*>(p.values) + start;
-    const auto value = [values](int64_t i) { return static_cast<double>(values[i]); };
-    const EmResult fit = fit_mixture_warp(value, count, scratch + 2 * start, p.options);
-    if (lane == 0) {
-      write_fit(p, g, fit);
-    }
-    const MixtureTerms terms = mixture_terms(fit.mixture);
-    for (int64_t i = lane; i < count; i += kWarp) {
-      write_value(p, start + i, score_value(value(i), terms));
+  const Range range = range_of(p, g);
+  const T* values = static_cast<const T*>(p.values) + range.begin;
+  const auto value = [values](int64_t i) { return static_cast<double>(values[i]); };
+  const int64_t count = range.end - range.begin;
+  const EmResult fit = fit_mixture_warp(value, count, p.options);
+  if (lane == 0) {
+    write_fit(p, g, fit);
+  }
+  const MixtureTerms terms = mixture_terms(fit.mixture);
+  for (int64_t i = lane; i < count; i += kWarp) {
+    write_value(p, range.begin + i, score_value(value(i), terms));
+  }
+}
+
+// A warp takes a segment and the gap before it. The last item is the gap after the last segment.
+template <typename T>
+__global__ void gmm_em_kernel(GmmEmParams p) {
+  const int64_t warps = blockDim.x / kWarp;
+  for (int64_t g = blockIdx.x * warps + warp_in_block(); g <= p.segments; g += gridDim.x * warps) {
+    write_gap(p, g);
+    if (g < p.segments) {
+      fit_segment<T>(p, g);
     }
   }
 }
@@ -43,11 +65,8 @@ struct GmmEmCuda {
       return;
     }
     const CudaScope scope(call.values);
-    const Tensor scratch = new_tensor(call.values, {p.count, 2}, ScalarType::Double);
-    launch(padding_kernel, grid_for(p.count, kBlock), kBlock, 0, scope.stream(), p);
     dispatch_floating(call.dtype, [&]<typename T>() {
-      launch(gmm_em_kernel<T>, grid_for(p.segments * kWarp, kBlock), kBlock, 0, scope.stream(), p,
-             static_cast<double*>(scratch.data_ptr()));
+      launch(gmm_em_kernel<T>, grid_for((p.segments + 1) * kWarp, kBlock), kBlock, 0, scope.stream(), p);
     });
   }
 };

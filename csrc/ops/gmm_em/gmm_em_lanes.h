@@ -67,7 +67,7 @@ inline EmResult fit_mixture(FitBuffer& buffer, const MixtureOptions& options) {
   }
   EmResult fit{initial_mixture(smallest[0], largest[0]), 0, false};
   StoppingRule rule;
-  while (fit.n_iter < options.max_iter && !fit.converged) {
+  while (fit.n_iter < options.max_iter && !fit.converged && !rule.is_undefined()) {
     ++fit.n_iter;
     const MixtureTerms terms = mixture_terms(fit.mixture);
     double mass0[kFitLanes] = {}, mass1[kFitLanes] = {}, weighted0[kFitLanes] = {}, weighted1[kFitLanes] = {};

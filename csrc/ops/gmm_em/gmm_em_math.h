@@ -5,7 +5,8 @@
 //   E-step  log r_k(x) = log w_k + log N(x; m_k, v_k) - log p(x),   log p(x) = log sum_k w_k N(x; m_k, v_k)
 //   M-step  n_k = sum r_k + 10 eps;  w_k = n_k / sum n;  m_k = sum r_k x / n_k;
 //           v_k = sum r_k (x - m_k)^2 / n_k + reg_covar
-//   stop    when the mean of log p changes by less than tol (the first change is infinite), or after max_iter
+//   stop    when the mean of log p changes by less than tol (the first change is infinite), when it is NaN, or after
+//           max_iter
 //
 // The variance is computed in a second pass, around the new mean. So no digits cancel where the variance is small
 // compared with the mean.
@@ -130,6 +131,9 @@ struct StoppingRule {
     previous = mean_log_likelihood;
     return change < tol;
   }
+
+  // Whether the last mean was NaN. Then all parameters are NaN, and no iteration can change that.
+  COLAD_HD bool is_undefined() const { return previous != previous; }
 };
 
 }  // namespace colad

@@ -22,7 +22,6 @@ struct SplitParams {
   int64_t *matched, *num_pos;
   double *mean, *std, *weights, *means, *variances;
   uint64_t *keys, *sorted;  // scratch (G, capacity)
-  double* responsibility;   // scratch (G, capacity, 2)
 };
 
 inline SplitOptions split_options(int64_t topk, const MixtureOptions& mixture, std::string_view split,
@@ -94,7 +93,7 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
   q.weights = static_cast<double*>(call.weights.data_ptr());
   q.means = static_cast<double*>(call.means.data_ptr());
   q.variances = static_cast<double*>(call.variances.data_ptr());
-  call.scratch = new_scratch(cost, Room{q.keys, scratch}, Room{q.sorted, scratch}, Room{q.responsibility, 2 * scratch});
+  call.scratch = new_scratch(cost, Room{q.keys, scratch}, Room{q.sorted, scratch});
   return call;
 }
 

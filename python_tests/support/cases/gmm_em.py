@@ -18,6 +18,14 @@ def segments(lengths, seed=0, dtype=torch.float32):
     return torch.cat(values).to(dtype) if lengths else torch.zeros(0, dtype=dtype), offsets
 
 
+def with_last(lengths, value):
+    """Segments of one group, in which the last value is another one. The last segment is as it was."""
+    values, offsets = segments(lengths, 4)
+    values = 1 + 0.1 * (values - values.round())
+    values[offsets[1:-1] - 1] = value
+    return values, offsets
+
+
 class GmmEmCases:
     operator, reference = staticmethod(gmm_em), staticmethod(gmm_em_reference)
 
@@ -35,6 +43,11 @@ class GmmEmCases:
             ),
             Case("few_iterations", *segments(lengths, 1), max_iter=2, **exact),
             Case("many_iterations", *segments(lengths, 2), tol=1e-7, max_iter=60, tolerance=1e-6),
+            # One value a lane, two a lane, more.
+            Case("around_a_warp", *segments([31, 32, 33, 63, 64, 65, 96, 97], 3), **exact),
+            Case("outlier", *with_last([20, 40, 70], 9.0), **exact),
+            *(Case(f"a_value_is_{bad}", *with_last([20, 40, 70, 9], float(bad))) for bad in ("nan", "inf", "-inf")),
+            Case("values_of_no_segment", segments([60])[0], torch.tensor([7, 30, 51]), **exact),
             Case("no_segments", torch.zeros(0), torch.tensor([0]), representative=True),
             Case("empty_segments", torch.zeros(0), torch.tensor([0, 0, 0])),
         ]
