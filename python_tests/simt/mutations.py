@@ -28,7 +28,10 @@ SOURCES = (
     "ops/assign_cost/*.cu*",
     "ops/match_anchors/*.cu*",
     "ops/gmm_em/*.cu*",
+    "ops/paa_assign/*.cu*",
+    "ops/colad_assign/*.cu*",
     "common/reduce.cuh",
+    "common/last_block.cuh",
 )
 TIMEOUT = 300  # seconds for all cases of one mutation
 # A statement of its own, such as __syncthreads() or __syncwarp(mask).

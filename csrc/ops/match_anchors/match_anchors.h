@@ -6,6 +6,7 @@
 #include "common/boxed.h"
 #include "common/ragged.h"
 #include "ops/iou/iou.h"
+#include "ops/match_anchors/candidate_buckets.h"
 #include "ops/match_anchors/match_anchors_math.h"
 
 namespace colad {
@@ -157,8 +158,19 @@ std::tuple<Tensor, Tensor> match_anchors_op(const Tensor& anchors, const Tensor&
   return {call.matched, call.iou};
 }
 
+// What an assignment on CUDA does with the matches: the matched anchors are listed in the buckets of their objects, and
+// the costs (networks, images, anchors) of all other anchors are written. Without `cost` nothing is done, and the
+// buckets have only `object_best`.
+struct MatchSink {
+  CandidateBuckets buckets;
+  float* cost;
+};
+
+class CudaScope;
+
 struct MatchAnchorsCuda {
   static void run(const MatchCall& call);
+  static void match(const MatchCall& call, const MatchSink& sink, const CudaScope& scope);
 };
 
 }  // namespace colad

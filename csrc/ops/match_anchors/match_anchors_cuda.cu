@@ -8,6 +8,7 @@
 // An object's largest IoU is an integer atomic maximum of the bits of values >= 0, which have the order of the values.
 // The result does not depend on the order of the updates.
 #include "common/boxed.h"
+#include "ops/match_anchors/candidate_lists.cuh"
 #include "ops/match_anchors/match_tiles.cuh"
 #include "ops/match_anchors/match_warp.cuh"
 
@@ -61,6 +62,7 @@ template <typename T>
 __global__ void first_pass_kernel(const __grid_constant__ MatchParams p, const Items items, void* object_best) {
   using C = compute_t<T>;
   __shared__ WarpObjects<C> objects[kWarps];
+  wait_for_previous_kernel();
   for_each_item(items, [&](unsigned tile, unsigned part) {
     find_best_of_objects<T>(p, tile, part, static_cast<Bits<C>*>(object_best), objects[threadIdx.x / kWarp]);
   });
@@ -107,6 +109,7 @@ template <typename T>
 struct SecondPassWarp {
   using C = compute_t<T>;
   const MatchParams& p;
+  const MatchSink& sink;
   const SecondPassOptions<C>& options;
   const Bits<C>* object_best;
   WarpObjects<C>& objects;
@@ -173,13 +176,23 @@ struct SecondPassWarp {
 // The match of an anchor in an image is final here, and it is written nowhere else. All threads of a block call this
 // function, for one image after the other.
 template <typename T>
-__device__ void finish_anchor(const MatchParams& p, int64_t image, const TileAnchor<compute_t<T>>& own, int matched,
-                              compute_t<T> iou) {
+__device__ void finish_anchor(const MatchParams& p, const MatchSink& sink, int64_t image,
+                              const TileAnchor<compute_t<T>>& own, int matched, compute_t<T> iou) {
+  const int64_t i = image * p.anchor_count + own.anchor;
   if (own.exists()) {
-    const int64_t i = image * p.anchor_count + own.anchor;
     p.matched[i] = matched;
     if (p.iou != nullptr) {
       static_cast<T*>(p.iou)[i] = static_cast<T>(clamp_at_zero(iou));
+    }
+  }
+  if (sink.cost != nullptr) {
+    if (matched >= 0 && image_of_row(p.gt_offsets, p.images, matched) != image) {
+      matched = kBackground;  // wrong offsets: a row has one image, or its bucket would mix anchors of several
+      p.matched[i] = matched;
+    }
+    list_anchor(sink.buckets, i, own.exists() ? matched : static_cast<int>(kBackground));
+    for (int network = 0; own.exists() && matched < 0 && network < sink.buckets.networks; ++network) {
+      sink.cost[network * sink.buckets.places() + i] = std::numeric_limits<float>::infinity();
     }
   }
 }
@@ -205,22 +218,41 @@ __device__ void match_tile(SecondPassWarp<T>& warp, unsigned tile, unsigned part
     if (p.ignore_boxes != nullptr && takes_part && matched < 0 && warp.lies_in_ignore_box(image)) {
       matched = kIgnored;
     }
-    finish_anchor<T>(p, image, warp.own, matched, takes_part ? found.own.iou : C(0));
+    finish_anchor<T>(p, warp.sink, image, warp.own, matched, takes_part ? found.own.iou : C(0));
     ++image;
   }
 }
 
 template <typename T>
-__global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const Items items,
-                                   const SecondPassOptions<compute_t<T>> options, const void* object_best) {
+__global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const __grid_constant__ MatchSink sink,
+                                   const Items items, const SecondPassOptions<compute_t<T>> options,
+                                   const void* object_best) {
   using C = compute_t<T>;
   __shared__ WarpObjects<C> objects[kWarps];
-  SecondPassWarp<T> warp{p, options, static_cast<const Bits<C>*>(object_best), objects[threadIdx.x / kWarp], {}, {}, 0,
-                         0, 0};
+  __shared__ int32_t scratch[kWarps];
+  SecondPassWarp<T> warp{
+      p, sink, options, static_cast<const Bits<C>*>(object_best), objects[threadIdx.x / kWarp], {}, {}, 0, 0, 0};
+  wait_for_previous_kernel();
   for_each_item(items, [&](unsigned tile, unsigned part) { match_tile(warp, tile, part); });
+  if (sink.cost != nullptr) {
+    begin_buckets<kTile>(sink.buckets, scratch);
+  }
 }
 
 }  // namespace
+
+void MatchAnchorsCuda::match(const MatchCall& call, const MatchSink& sink, const CudaScope& scope) {
+  const MatchParams& p = call.params;
+  const Items first(p.anchor_count, p.objects, kObjects), second(p.anchor_count, p.images, kImages);
+  void* const object_best = sink.buckets.object_best;
+  dispatch_floating(call.dtype, [&]<typename T>() {
+    if (p.options.low_quality != LowQuality::none && p.objects > 0 && p.anchor_count > 0) {
+      launch(first_pass_kernel<T>, first.grid, kTile, 0, scope.stream(), p, first, object_best);
+    }
+    launch_dependent(second_pass_kernel<T>, second.grid, kTile, 0, scope.stream(), p, sink, second,
+                     SecondPassOptions<compute_t<T>>(p.options), object_best);
+  });
+}
 
 void MatchAnchorsCuda::run(const MatchCall& call) {
   const MatchParams& p = call.params;
@@ -228,17 +260,13 @@ void MatchAnchorsCuda::run(const MatchCall& call) {
     return;
   }
   const CudaScope scope(call.anchors);
-  const bool claims = p.options.low_quality != LowQuality::none;
-  Tensor object_best = new_tensor(call.anchors, {claims ? p.objects : 0}, compute_type(call.dtype));
-  const Items first(p.anchor_count, p.objects, kObjects), second(p.anchor_count, p.images, kImages);
-  dispatch_floating(call.dtype, [&]<typename T>() {
-    if (claims && p.objects > 0) {
-      torch::stable::zero_(object_best);
-      launch(first_pass_kernel<T>, first.grid, kTile, 0, scope.stream(), p, first, object_best.data_ptr());
-    }
-    launch(second_pass_kernel<T>, second.grid, kTile, 0, scope.stream(), p, second,
-           SecondPassOptions<compute_t<T>>(p.options), object_best.data_ptr());
-  });
+  MatchSink sink{};
+  Tensor object_best = new_tensor(call.anchors, {p.objects}, ScalarType::Long);
+  if (p.options.low_quality != LowQuality::none && p.objects > 0) {
+    torch::stable::zero_(object_best);
+  }
+  sink.buckets.object_best = static_cast<int64_t*>(object_best.data_ptr());
+  match(call, sink, scope);
 }
 
 }  // namespace colad
