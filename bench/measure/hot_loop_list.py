@@ -44,10 +44,12 @@ HOT_LOOPS = {
     "split_em_32": Listed("EM in the split, up to 32", "split_candidates", "split_kernel", em_iteration(1), IN_L1),
     "split_em_64": Listed("EM in the split, 33 to 64", "split_candidates", "split_kernel", em_iteration(2), IN_L1),
     "match_first": Listed(
-        "matching, first pass, a pair", "match_anchors", "first_pass_kernelIf", HotLoop(("meet(best, iou",))
+        "matching, first pass, an object that a warp meets", "match_anchors", "first_pass_kernelIf",
+        HotLoop(("tops[i] = warp_max(",), never=("takes_part = own.takes_part_in(p, __shfl_sync",)), elements=2,
     ),
     "match_second": Listed(
-        "matching, second pass, a pair", "match_anchors", "second_pass_kernelIf", HotLoop(("pass.meet_object(",))
+        "matching, second pass, an object that a warp meets", "match_anchors", "second_pass_kernelIf",
+        HotLoop(("found.claimed = ious[i] ==",)), elements=2,
     ),
     "cost": Listed(
         "cost, a class", "assign_cost", "assign_cost_kernelIf",

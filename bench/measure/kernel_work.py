@@ -14,6 +14,7 @@ from bench.measure.sass.hot_loops import HotLoop
 from bench.workload.batch import Workload
 from bench.workload.candidates import bytes_of_candidates, cheapest_candidates, matched_and_cost
 from bench.workload.every_operator import BOX, COST, ROW, SECTOR
+from bench.workload.matching_pairs import OBJECTS, matching_pairs
 
 # Threads of a block of matching and cost, of the split, of the losses; threads that share an anchor's classes.
 TILE, OBJECT_BLOCK, LOSS_BLOCK, PARTS = 128, 256, 256, 8
@@ -41,14 +42,14 @@ def focal_kl_work(w: Workload, size: int, suffix: str) -> list[KernelWork]:
 def paa_assign_work(w: Workload) -> list[KernelWork]:
     matched, _ = matched_and_cost(w)
     anchors, all_anchors = len(w.anchors), w.images * len(w.anchors)
-    objects = w.gt_offsets.diff()
     tiles = math.ceil(anchors / TILE)
-    pairs = int(objects.sum()) * tiles * TILE / 32
+    pairs = matching_pairs(w)
     row_bytes = all_anchors * ROW
 
-    def matching(kernel: str, name: str, moved: float) -> KernelWork:
-        trips = Trips(HOT_LOOPS[name].hot, int(objects.max()), pairs)
-        return KernelWork("match_anchors", kernel, TILE, w.images * tiles * TILE / 32, (trips,), moved)
+    def matching(kernel: str, name: str, parts: int, most: int, moved: float) -> KernelWork:
+        listed = HOT_LOOPS[name]
+        trips = Trips(listed.hot, most / listed.elements, pairs.met / listed.elements)
+        return KernelWork("match_anchors", kernel, TILE, parts * tiles * TILE / 32, (trips,), moved)
 
     of_tile = torch.nn.functional.pad(matched >= 0, (0, tiles * TILE - anchors)).view(-1, TILE).sum(1)
     classes = math.ceil(w.classes / PARTS)
@@ -70,8 +71,12 @@ def paa_assign_work(w: Workload) -> list[KernelWork]:
         w.config.topk * int(candidates.max()) / 32 / 4, w.config.topk * len(w.level_sizes) * len(matched) / 32 / 4,
     )  # fmt: skip
     return [
-        matching("first_pass_kernelIf", "match_first", anchors * BOX + row_bytes + all_anchors * COST),
-        matching("second_pass_kernelIf", "match_second", anchors * BOX + 2 * row_bytes),
+        matching(
+            "first_pass_kernelIf", "match_first", math.ceil(len(w.gt_boxes) / OBJECTS), pairs.most_of_first,
+            anchors * BOX,
+        ),
+        # A warp goes on with the next image. As if each image had a warp of its own, which takes more instructions.
+        matching("second_pass_kernelIf", "match_second", w.images, pairs.most_of_second, anchors * BOX + row_bytes),
         KernelWork(
             "assign_cost", "assign_cost_kernelIf", TILE, w.images * tiles * TILE / 32, (cost,),
             all_anchors * (ROW + COST) + bytes_of_candidates(w, matched, SECTOR),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.workload.batch import Workload, workload
 
-WARP, OBJECTS, IMAGES = 32, 16, 4
+WARP, OBJECTS, IMAGES = 32, 16, 2
 """Anchors of a warp; objects of a part of the first pass, images of a part of the second: ``match_anchors_cuda.cu``."""
 
 

@@ -16,9 +16,9 @@ namespace colad {
 
 // Columns of a block, one a thread, and the most rows of a block. Not tuned on a card.
 constexpr int kColumns = 128, kRows = 32;
-// Blocks have fewer rows if that makes no more than this many blocks, some 8 on each multiprocessor; but not so few
+// Blocks have fewer rows if that makes no more than this many blocks, some 16 on each multiprocessor; but not so few
 // rows that a small matrix needs the second kernel.
-constexpr int64_t kEnoughBlocks = 1024, kFewestRows = 8;
+constexpr int64_t kEnoughBlocks = 2048, kFewestRows = 8;
 constexpr int kColumnWarps = kColumns / kWarp;
 
 // Sums over the blocks. `parts` sums of each box are in `partial`, in the type of the computation: of the batch's first
@@ -121,7 +121,6 @@ __device__ void differentiate_block(const PairwiseBackwardParams& p, int64_t bat
   const int rows = static_cast<int>(left < p.rows_of_block ? left : p.rows_of_block);
   const int64_t column = tile * kColumns + threadIdx.x, columns = p.column_sums.boxes;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  __syncthreads();  // no thread reads the previous block any more
   read_block<T>(p, batch, first_row, rows, tile * kColumns, block);
   __syncthreads();
   Box<C> box{}, d_column{};
@@ -169,6 +168,8 @@ __device__ void differentiate_block(const PairwiseBackwardParams& p, int64_t bat
       static_cast<C*>(p.row_sums.partial)[(batch * p.row_sums.parts + tile) * of_batch + at] = sum;
     }
   }
+  // No barrier here. The next block first overwrites what no thread reads after the barrier above, and row_sum only
+  // after its own barrier.
 }
 
 template <typename T, bool rows_first>

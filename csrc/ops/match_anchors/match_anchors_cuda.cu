@@ -18,7 +18,7 @@ namespace {
 // Objects of a part of the first pass, and images of a part of the second. To read the anchors and to find their hull
 // takes as many instructions as 4 objects that reach it, or two images. But the warps of coarse levels meet all objects
 // of a part one after the other, and the others wait for them at the end of the kernel. Not tuned on a card.
-constexpr int kObjects = 16, kImages = 4;
+constexpr int kObjects = 16, kImages = 2;
 constexpr int kWarps = kTile / kWarp;
 
 // Finds the largest IoU of each object of a part with the anchors of a tile.
