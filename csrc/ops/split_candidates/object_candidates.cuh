@@ -15,7 +15,6 @@ constexpr int kSamples = SplitCandidatesCuda::kSamplesInPlace;
 struct ObjectMemory {
   uint64_t listed[kListed];
   uint64_t chosen[kSamples], sorted[kSamples];
-  double responsibility[2 * kSamples];
   int64_t first;  // the first anchor of the object's image, of (images, anchors)
   int samples;
 };

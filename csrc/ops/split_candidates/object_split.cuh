@@ -11,14 +11,13 @@ namespace colad {
 struct Samples {
   const uint64_t* sorted;
   int count;
-  double* responsibility;  // scratch
 
   __device__ double cost(int64_t i) const { return static_cast<double>(sample_cost(sorted[i])); }
 };
 
 // The first warp calls it.
 __device__ inline EmResult fit_samples(const Samples& samples, const MixtureOptions& options) {
-  return fit_mixture_warp([&](int64_t i) { return samples.cost(i); }, samples.count, samples.responsibility, options);
+  return fit_mixture_warp([&](int64_t i) { return samples.cost(i); }, samples.count, options);
 }
 
 // Chooses the samples of an object. They are in shared memory or, if an object can have too many, in the part `slot` of
@@ -27,11 +26,11 @@ __device__ inline Samples samples_of(const SplitParams& p, int64_t slot, const K
   return with_keys(list, memory, [&](const uint64_t* keys) {
     if (p.capacity <= kSamples) {
       const int count = choose_samples(p, keys, list.count, memory.chosen, memory.sorted, memory);
-      return Samples{memory.sorted, count, memory.responsibility};
+      return Samples{memory.sorted, count};
     }
     uint64_t* const sorted = p.sorted + slot * p.capacity;
     const int count = choose_samples(p, keys, list.count, p.keys + slot * p.capacity, sorted, memory);
-    return Samples{sorted, count, p.responsibility + 2 * slot * p.capacity};
+    return Samples{sorted, count};
   });
 }
 
@@ -77,9 +76,10 @@ __device__ inline void split_samples(const SplitParams& p, int64_t first, int64_
 // it.
 __device__ inline void split_object(const SplitParams& p, int64_t row, const KeyList& list, ObjectMemory& memory) {
   const Samples samples = samples_of(p, row, list, memory);
-  if (threadIdx.x < kWarp) {
+  const int warp = warp_in_block();
+  if (warp == 0) {
     split_samples(p, list.first, row, samples);
-  } else if (threadIdx.x < 2 * kWarp) {
+  } else if (warp == 1) {
     const CostMoments moments = with_keys(list, memory, [&](const uint64_t* keys) {
       return cost_moments_warp(keys, list.count, [](int64_t) { return true; });
     });
