@@ -1,8 +1,8 @@
 // The fit of gmm_em_math.h by one warp, with the formulas of gmm_em_fast_math.h. All lanes end with the same mixture.
 //
-// Branches depend on a shuffle or a vote, which gives all lanes the same. So the compiler knows that the lanes stay
-// together, and makes one block of instructions of an iteration, in which independent chains overlap. For that, a
-// caller too should come here under conditions that the compiler can see are the same in the warp (warp_in_block()).
+// A barrier at the beginning, branches on votes, and callers that use warp_in_block() tell the compiler that the lanes
+// stay together. Otherwise it prepares each shuffle for lanes that have gone different ways, and the chains of an
+// iteration do not overlap.
 #pragma once
 
 #include "common/reduce.cuh"
@@ -157,6 +157,7 @@ __device__ EmResult fit_values(Value value, int64_t count, const MixtureOptions&
 // Fits value(0), ..., value(count - 1). All 32 lanes call it with the same count.
 template <typename Value>
 __device__ EmResult fit_mixture_warp(Value value, int64_t count, const MixtureOptions& options) {
+  __syncwarp();  // see above
   count = __shfl_sync(kFullMask, count, 0);
   if (count == 0) {
     return empty_fit();

@@ -76,9 +76,10 @@ __device__ inline void split_samples(const SplitParams& p, int64_t first, int64_
 // it.
 __device__ inline void split_object(const SplitParams& p, int64_t row, const KeyList& list, ObjectMemory& memory) {
   const Samples samples = samples_of(p, row, list, memory);
-  if (warp_in_block() == 0) {
+  const int warp = warp_in_block();
+  if (warp == 0) {
     split_samples(p, list.first, row, samples);
-  } else if (warp_in_block() == 1) {
+  } else if (warp == 1) {
     const CostMoments moments = with_keys(list, memory, [&](const uint64_t* keys) {
       return cost_moments_warp(keys, list.count, [](int64_t) { return true; });
     });
