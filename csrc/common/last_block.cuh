@@ -1,24 +1,22 @@
-// What the last block of a launch does with the results of all blocks.
+// The last block of a launch can read what all other blocks wrote: so one launch also adds up what its blocks found.
 #pragma once
 
-#include "common/ticket.cuh"
+#include "common/cuda.cuh"
 
 namespace colad {
 
-// Whether all other blocks have called this function before. Every thread of every block calls it once. The last block
-// may then read what the first thread of every block has written before the call.
-__device__ inline bool is_last_block(const Ticket& ticket) {
-  __shared__ bool is_last;
+// Whether this block comes here last. Then everything that the other blocks wrote before is visible to all its threads.
+// `arrived` starts at 0. All threads of all blocks call this function once.
+__device__ inline bool is_last_block(int32_t* arrived) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
   if (threadIdx.x == 0) {
-    __threadfence();
-    is_last = atomicAdd(ticket.counter(), 1u) == gridDim.x - 1;
-    __threadfence();
-    if (is_last) {
-      *ticket.counter() = 0;
-    }
+    last = atomicAdd(arrived, 1) == static_cast<int32_t>(gridDim.x) - 1;
   }
   __syncthreads();
-  return is_last;
+  __threadfence();
+  return last;
 }
 
 }  // namespace colad

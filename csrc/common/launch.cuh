@@ -5,18 +5,14 @@
 #include <cuda_runtime.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
-#include <torch/csrc/stable/macros.h>
 
 #include "common/check.h"
+#include "common/launch_check.cuh"
 
-// Three functions of the stable ABI are in libtorch_cuda.so. They are weak symbols, so this library also loads in a
-// CPU-only torch. There they are null, and nothing calls them because no CUDA tensor can exist.
+// This function of the stable ABI is in libtorch_cuda.so. It is a weak symbol, so this library also loads in a CPU-only
+// torch. There it is null, and nothing calls it because no CUDA tensor can exist.
 extern "C" {
 __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** ret_stream);
-__attribute__((weak)) AOTITorchError torch_c10_cuda_check_msg(int32_t err, const char* filename,
-                                                              const char* function_name, uint32_t line_number,
-                                                              bool include_device_assertions, char** error_msg);
-__attribute__((weak)) void torch_c10_cuda_free_error_msg(char* error_msg);
 }
 
 namespace colad {
@@ -54,7 +50,25 @@ template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared_bytes, cudaStream_t stream,
             Arguments... arguments) {
   kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
+  check_launch(cudaGetLastError());
+}
+
+// The same for a kernel that starts with wait_for_previous_kernel(). Where the card can (sm_90 and newer), its blocks
+// are set up while the kernel before it still runs (programmatic dependent launch).
+template <typename... Parameters, typename... Arguments>
+void launch_dependent(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared_bytes,
+                      cudaStream_t stream, Arguments... arguments) {
+  int device = 0, major = 0;
+  check_launch(cudaGetDevice(&device));
+  check_launch(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes, config.stream = stream;
+  config.attrs = &early, config.numAttrs = major >= 9 ? 1 : 0;
+  check_launch(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 
 }  // namespace colad

@@ -1,4 +1,4 @@
-// A counter in global memory that is 0 when a launch starts, without a launch that clears it. The tests replace this
+// A counter for is_last_block that is 0 when a launch starts, without a launch that clears it. The tests replace this
 // header by one of the same name.
 //
 // Every stream has a counter of its own. The kernels of a stream run one after the other, and each sets the counter
@@ -18,14 +18,14 @@ namespace colad {
 constexpr unsigned kTicketStreams = 1024;
 
 // Zero when the library is loaded, on every device. Every file that includes this header has counters of its own.
-static __device__ unsigned ticket_of_stream[kTicketStreams];
+static __device__ int32_t ticket_of_stream[kTicketStreams];
 
 // The argument of a kernel.
 struct Ticket {
-  unsigned* memory;  // null: the counter of the stream
+  int32_t* memory;  // null: the counter of the stream
   unsigned stream;
 
-  __device__ unsigned* counter() const { return memory != nullptr ? memory : ticket_of_stream + stream; }
+  __device__ int32_t* counter() const { return memory != nullptr ? memory : ticket_of_stream + stream; }
 };
 
 // Keeps the ticket's memory until the launch. A launch with this ticket has to set the counter back to 0.
@@ -54,8 +54,8 @@ inline TicketHolder take_ticket(const Tensor& like, cudaStream_t stream) {
     }
   }
   const Tensor memory = new_tensor(like, {1}, ScalarType::Int);
-  STD_CUDA_CHECK(cudaMemsetAsync(memory.data_ptr(), 0, sizeof(unsigned), stream));
-  return {{static_cast<unsigned*>(memory.data_ptr()), 0}, memory};
+  STD_CUDA_CHECK(cudaMemsetAsync(memory.data_ptr(), 0, sizeof(int32_t), stream));
+  return {{static_cast<int32_t*>(memory.data_ptr()), 0}, memory};
 }
 
 }  // namespace colad

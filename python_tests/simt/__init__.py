@@ -98,6 +98,7 @@ class Device:
         self.library = library
         self._library = ctypes.CDLL(str(library))
         self._library.simt_launched.restype = ctypes.c_char_p
+        self._library.simt_finished.restype = ctypes.c_char_p
         for address, size in self._shared_memory():
             self._library.simt_hand_over(ctypes.c_void_p(address), ctypes.c_size_t(size), 1)
 
@@ -135,6 +136,11 @@ class Device:
     def kernels(self) -> list[str]:
         """Names of the kernels that the last call launched."""
         return self._library.simt_launched().decode().split("\n")[:-1]
+
+    def reads(self) -> dict[str, int]:
+        """Of each kernel that the last call launched: how many reads of global memory its threads made."""
+        lines = self._library.simt_finished().decode().split("\n")[:-1]
+        return {kernel.partition("<")[0]: int(reads) for kernel, reads in (line.rsplit(" ", 1) for line in lines)}
 
     def launches(self) -> int:
         """Kernels launched so far."""

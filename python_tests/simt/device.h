@@ -68,6 +68,8 @@ struct Device {
   bool dependent = false, waited = false;  // the launch; whether any thread of it has waited
   uint32_t launches = 0, phase = 0;
   std::string launched;  // names of kernels since the last seed, a line each
+  std::string finished;  // kernels that ended since the last seed, and their reads of global memory, a line each
+  uint64_t reads = 0;    // reads of global memory in this launch
 };
 
 extern Device device;

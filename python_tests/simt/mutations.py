@@ -29,6 +29,8 @@ SOURCES = (
     "ops/match_anchors/*.cu*",
     "ops/gmm_em/*.cu*",
     "ops/losses/*.cu*",
+    "ops/paa_assign/*.cu*",
+    "ops/colad_assign/*.cu*",
     "common/reduce.cuh",
     "common/last_block.cuh",
 )

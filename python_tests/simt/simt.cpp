@@ -126,6 +126,7 @@ void run(const char* launch, Dim grid, Dim block, bool dependent, const std::fun
   device.waited = false;
   device.body = &thread;
   device.error.clear();
+  device.reads = 0;
   ++device.launches;
   device.launched += device.kernel + '\n';
   struct Host {
@@ -145,6 +146,7 @@ void run(const char* launch, Dim grid, Dim block, bool dependent, const std::fun
         "kernel " + device.kernel +
         ": no thread waits for the work ahead in the stream, so the work after it may overtake it");
   }
+  device.finished += device.kernel + ' ' + std::to_string(device.reads) + '\n';
 }
 
 void yield() {
@@ -174,6 +176,8 @@ void fail_at(const std::string& message, const void* pc) {
 extern "C" void simt_seed(unsigned seed) {
   simt::device.random.seed(seed);
   simt::device.launched.clear();
+  simt::device.finished.clear();
 }
 extern "C" const char* simt_launched() { return simt::device.launched.c_str(); }
+extern "C" const char* simt_finished() { return simt::device.finished.c_str(); }
 extern "C" unsigned simt_launches() { return simt::device.launches; }

@@ -7,6 +7,7 @@
 
 #include "common/last_block.cuh"
 #include "common/reduce.cuh"
+#include "common/ticket.cuh"
 #include "ops/losses/loss_dense.cuh"
 #include "ops/losses/loss_elements.cuh"
 
@@ -27,7 +28,7 @@ constexpr int kMostThreads = 2048;
 template <typename T>
 constexpr int kDenseBlocks = sizeof(T) == sizeof(double) ? 2 : kMostThreads / 2 / kLossBlock;
 
-// The blocks' partial sums, and the ticket that finds the last block.
+// The sums of the blocks, and the counter that finds the last block.
 struct PartialSums {
   double* of_block;
   Ticket ticket;
@@ -41,7 +42,7 @@ __device__ void finish_sum(const LossParams& p, const PartialSums& sums, double 
   if (threadIdx.x == 0) {
     sums.of_block[blockIdx.x] = of_block;
   }
-  if (!is_last_block(sums.ticket)) {
+  if (!is_last_block(sums.ticket.counter())) {
     return;
   }
   double total = 0.0;
@@ -51,6 +52,7 @@ __device__ void finish_sum(const LossParams& p, const PartialSums& sums, double 
   total = block_reduce(total, Add{}, 0.0, scratch);
   if (threadIdx.x == 0) {
     *static_cast<C*>(p.total) = static_cast<C>(total) / p.divisor.template value<C>();
+    *sums.ticket.counter() = 0;
   }
 }
 

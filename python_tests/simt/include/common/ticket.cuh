@@ -9,8 +9,8 @@
 namespace colad {
 
 struct Ticket {
-  unsigned* memory;
-  unsigned* counter() const { return memory; }
+  int32_t* memory;
+  int32_t* counter() const { return memory; }
 };
 
 struct TicketHolder {
@@ -27,7 +27,7 @@ struct TicketHolder {
 
 inline TicketHolder take_ticket(const Tensor& like, cudaStream_t) {
   const Tensor memory = new_tensor(like, {1}, ScalarType::Int);
-  auto* const counter = static_cast<unsigned*>(memory.data_ptr());
+  auto* const counter = static_cast<int32_t*>(memory.data_ptr());
   *counter = 0;
   return {{counter}, memory};
 }
