@@ -22,10 +22,8 @@ BOUNDS = {
     "match_first": (44, 420, None),
     "match_second": (44, 340, None),
     "cost": (98, 1150, 1),
-    "focal_kl_forward": (127, 2400, 3),
-    "focal_kl_backward": (134, 2500, 3),
-    "focal_kl_forward_bf16": (127, 4000, 4),
-    "focal_kl_backward_bf16": (138, 4500, 4),
+    "focal_kl": (102, 1600, 3),
+    "focal_kl_bf16": (68, 1850, 4),
 }
 
 # The most registers of a kernel with a hot loop, in float32.
@@ -35,8 +33,8 @@ REGISTERS = {
     "assign_cost_kernel<float>": 40,
     "split_kernel": 96,
     "gmm_em_kernel<float>": 88,
-    "dense_partials_kernel<float, FocalKlAt<float> >": 64,
-    "dense_gradient_kernel<float, FocalKlAt<float> >": 64,
+    "dense_sum_kernel<float, FocalKlOnCuda<float> >": 64,
+    "dense_sum_kernel<BFloat16, FocalKlOnCuda<BFloat16> >": 64,
 }
 
 # Bytes of local memory of a thread, where it is not 0.
