@@ -1,6 +1,6 @@
-"""Which lines of the kernels does no case reach? ``python -m python_tests.simt.reached_lines`` runs all cases, with grids
-of 3 blocks and with grids as on a card, and prints the lines. A line counts as reached if it is in one instance of a
-template. Some lines are there for data that no case has, such as wrong offsets.
+"""Which lines of the kernels does no case reach? ``python -m python_tests.simt.reached_lines`` runs all cases, with
+grids of 3 blocks and with grids as on a card, and prints the lines. A line counts as reached if it is in one instance
+of a template. Some lines are there for data that no case has, such as wrong offsets.
 
 gcc calls a function at the start of each basic block; ``instrumentation.cpp`` notes where from."""
 
