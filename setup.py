@@ -3,6 +3,7 @@ pyproject.toml."""
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,11 +26,13 @@ def torch_directory() -> Path:
 
 class CMakeBuild(build_ext):
     def run(self) -> None:
-        build = ROOT / "build" / "cmake"
+        # CMake keeps the nvcc that it found first, so another one gets a folder of its own.
+        build = ROOT / "build" / re.sub(r"\W+", "-", f"cmake{os.environ.get('CUDACXX', '')}")
         target = ROOT / "colad_ops" if self.inplace or self.editable_mode else Path(self.build_lib) / "colad_ops"
         # The tools that were installed beside this Python come first, also where its environment is not activated.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         cmake, ninja = (shutil.which(tool, path=path) or tool for tool in ("cmake", "ninja"))
+        archs = os.environ.get("COLAD_CUDA_ARCHS")
         subprocess.run(
             [
                 cmake, "-S", ROOT, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
@@ -37,7 +40,8 @@ class CMakeBuild(build_ext):
                 f"-DTORCH_DIRECTORY={torch_directory()}",
                 f"-DCOLAD_VERSION={self.distribution.get_version()}",
                 f"-DCOLAD_CUDA={os.environ.get('COLAD_CUDA', 'AUTO')}",
-                f"-DCOLAD_CUDA_ARCHS={os.environ.get('COLAD_CUDA_ARCHS', '80;90;120')}",
+                # -U: without the variable the default of CMakeLists.txt counts, not what an earlier build was told.
+                f"-DCOLAD_CUDA_ARCHS={archs}" if archs else "-UCOLAD_CUDA_ARCHS",
             ],
             check=True,
         )  # fmt: skip

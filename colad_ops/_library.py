@@ -51,13 +51,18 @@ def build_info() -> dict[str, Any]:
 
     Returns:
         ``version``, ``commit`` (git, or "unknown"), ``compiler``, ``cuda`` (version of nvcc, or None when built without
-        CUDA), ``cuda_archs`` (list, e.g. ``["80", "90", "120", "ptx120"]``), ``torch_target`` (the oldest torch it
-        runs with) and ``cpu_capability`` (``"avx512"``, ``"avx2"`` or ``"baseline"``): the highest that this CPU has,
-        or a lower one that the environment variable ``COLAD_CPU_CAPABILITY`` names. If the variable names anything
-        else, or a capability that this CPU does not have, the import raises ImportError.
+        CUDA), ``cuda_archs`` (list, e.g. ``["80", "90", "120", "ptx120"]``), ``lowest_driver`` (the oldest NVIDIA
+        driver, e.g. 580, that runs the code of these architectures), ``lowest_driver_for_ptx`` (that compiles the PTX,
+        which other cards run; both None without CUDA, and with a CUDA that is newer than this library knows),
+        ``torch_target`` (the oldest torch it runs with) and ``cpu_capability`` (``"avx512"``, ``"avx2"`` or
+        ``"baseline"``): the highest that this CPU has, or a lower one that the environment variable
+        ``COLAD_CPU_CAPABILITY`` names. If the variable names anything else, or a capability that this CPU does not
+        have, the import raises ImportError.
     """
     info = json.loads(_loaded.colad_build_info())
     info["cuda"] = info["cuda"] or None
     info["cuda_archs"] = info["cuda_archs"].split()
+    for name in ("lowest_driver", "lowest_driver_for_ptx"):
+        info[name] = info[name] or None
     info["cpu_capability"] = CPU_CAPABILITY
     return info

@@ -12,11 +12,13 @@
   "float iou_threshold=0.1, str low_quality='all', float ignore_iof=0.5, " \
   "bool claim_zero_overlap=False, bool inclusive_corners=False"
 #define FOCAL_LOSS_OPTIONS "float alpha=0.25, float gamma=2.0"
-#define COST_OPTIONS FOCAL_LOSS_OPTIONS ", str box_cost='iou', float box_weight=1.0, bool probs=False"
+#define SHARED_COST_OPTIONS FOCAL_LOSS_OPTIONS ", str box_cost='iou', float box_weight=1.0"
+#define COST_OPTIONS SHARED_COST_OPTIONS ", bool probs=False"
 #define MIXTURE_OPTIONS "str covariance='full', int max_iter=100, float tol=0.001, float reg_covar=1e-06"
 #define SPLIT_OPTIONS            \
   "int topk=9, " MIXTURE_OPTIONS \
   ", str split='peak', str single_candidate='keep', str no_component0='all', bool prefix=True"
+#define INDICATOR_OPTIONS "str indicator='std_mean', str granularity='iteration'"
 #define FOCAL_KL_LOSS_OPTIONS "float gamma=2.0, bool teacher_is_logits=True, float smooth=0.0"
 #define VOTING_OPTIONS "float sigma=0.025, float iou_threshold=0.01, float score_threshold=0.05"
 
@@ -51,8 +53,16 @@ STABLE_TORCH_LIBRARY(colad, m) {
       ") -> (Tensor matched, Tensor cost, Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, "
       "Tensor variances)");
   // colad_assign
-  m.def("indicator_means(Tensor values, Tensor gt_offsets) -> Tensor");
-  m.def("select_costs(Tensor costs, Tensor matched, Tensor teacher, SymInt[] level_sizes) -> Tensor");
+  m.def(
+      "colad_indicators(Tensor[] logits, Tensor[] boxes, Tensor anchors, Tensor gt_boxes, Tensor gt_labels, "
+      "Tensor gt_offsets, SymInt[] level_sizes, int[] logit_levels, int[] box_levels, int[] probs, " REGIONS
+      ", " INDICATOR_OPTIONS ", " MATCH_OPTIONS ", " SHARED_COST_OPTIONS ", " SPLIT_OPTIONS
+      ") -> (Tensor matched, Tensor costs, Tensor choice, Tensor totals, Tensor counters, Tensor keys)");
+  m.def(
+      "colad_split(Tensor costs, Tensor matched, Tensor gt_offsets, Tensor choice, Tensor totals, Tensor counters, "
+      "Tensor keys, SymInt[] level_sizes, str granularity='iteration', " SPLIT_OPTIONS
+      ") -> (Tensor matched, Tensor cost, Tensor num_pos, Tensor mean, Tensor std, Tensor weights, Tensor means, "
+      "Tensor variances, Tensor teacher, Tensor indicators)");
   // focal_loss
   m.def("sigmoid_focal_loss(Tensor logits, Tensor labels, Tensor? weight=None, str reduction='sum', " FOCAL_LOSS_OPTIONS
         ") -> Tensor");

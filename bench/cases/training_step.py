@@ -1,7 +1,5 @@
 """A training step at the demo's size, its assignment and its loss. Each is timed with the operators and with their
 references in plain PyTorch.
-
-CoLAD's ``cost_statistics`` and ``select_costs`` have no reference, so both versions call these operators.
 """
 
 from __future__ import annotations

@@ -1,36 +1,42 @@
 """Writes the tables of ROOFLINE.md between their markers: ``python -m bench.report.roofline``.
 
-The first table is computed from the counts of the workload and from launches counted in the emulator. The second table
-is the report of ptxas on the kernels, which are compiled in ``build/ptxas`` unless a log is given.
+The operators are computed from the counts of the workload, from launches counted in the emulator, and the cycles of EM
+from the machine code. The other tables are what the compiler made of the kernels, which are compiled in
+``build/cubins``.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-from pathlib import Path
 
 import torch
 
+from bench.measure.hot_loop_list import measure_hot_loops
+from bench.measure.kernel_model import CYCLES_US, MEMORY
+from bench.measure.kernel_work import operator_work
 from bench.measure.launches import CountLaunches
+from bench.measure.sass.hot_loops import Figures
+from bench.measure.sass.ptxas import resources
 from bench.paths import ROOT
-from bench.report.ptxas_table import build_log, table
+from bench.report import kernel_table
+from bench.report.sass_tables import hot_loops_table, times_table
 from bench.workload.batch import SMALL, make_workload
 from bench.workload.every_operator import OperatorCall, operator_calls
 
 DOCUMENT = ROOT / "bench" / "ROOFLINE.md"
-# The model of an H100: bytes/us of a device copy, float32 flops/us, us for a launch, us for an iteration of EM.
-COPY, FLOPS, LAUNCH, EM_ITERATION = 3.0e6, 67e6, 4.0, 0.3
+FLOPS, LAUNCH = 67e6, 4.0  # float32 flops of a microsecond of an H100; us of a launch
 
 
-def roofline(calls: list[OperatorCall], launches: list[int]) -> list[str]:
+def roofline(calls: list[OperatorCall], launches: list[int], loops: dict[str, Figures]) -> list[str]:
     lines = [
         "| operator | on | MB | Mflop | launches | bytes us | flops us | EM us | floor us | with launches us "
         "| measured us |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for call, count in zip(calls, launches, strict=True):
-        moved, computed, chain = call.bytes / COPY, call.flops / FLOPS, call.em_iterations * EM_ITERATION
+        short, long = call.em_iterations
+        moved, computed = call.bytes / MEMORY, call.flops / FLOPS
+        chain = max(short * loops["em_32"].cycles, long * loops["em_64"].cycles) / CYCLES_US
         bound = max(moved, computed) + chain
         lines.append(
             f"| `{call.op}` | {call.what} | {call.bytes / 1e6:.2f} | {call.flops / 1e6:.1f} | {count} | {moved:.1f} "
@@ -58,16 +64,14 @@ def replace_between(text: str, name: str, lines: list[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ptxas-log", type=Path, help="read this instead of compiling")
-    parser.add_argument("--no-ptxas", action="store_true", help="leave the second table as it is")
-    arguments = parser.parse_args()
     text = DOCUMENT.read_text()
-    calls = operator_calls(make_workload(), torch.device("cpu"))
-    text = replace_between(text, "roofline", roofline(calls, count_launches()))
-    if not arguments.no_ptxas:
-        log = arguments.ptxas_log.read_text() if arguments.ptxas_log else build_log()
-        text = replace_between(text, "ptxas", table(log))
+    w = make_workload()
+    loops = measure_hot_loops()
+    text = replace_between(text, "roofline", roofline(operator_calls(w, torch.device("cpu")), count_launches(), loops))
+    text = replace_between(text, "model", times_table(operator_work(w)))
+    text = replace_between(text, "loops", hot_loops_table(loops))
+    of_kernels = [r for log in kernel_table.logs() for r in resources(log)]
+    text = replace_between(text, "kernels", kernel_table.table(of_kernels))
     DOCUMENT.write_text(text)
 
 

@@ -32,8 +32,9 @@ class OperatorCall:
     run: Callable[[], Any]
     bytes: int
     flops: int
-    em_iterations: int = 0
-    """EM iterations of the longest fit. Iterations run one after the other, on any GPU."""
+    em_iterations: tuple[int, int] = (0, 0)
+    """EM iterations of the longest fit of up to 32 values, one for each lane of a warp, and of the longest fit of more.
+    Iterations run one after the other, on any GPU."""
     capturable: bool = True
     """Whether a CUDA graph can capture the call. False if the size of the result depends on the data."""
 
@@ -63,11 +64,16 @@ class Counts:
         values, offsets = cheapest_candidates(w)
         fit = colad_ops.gmm_em(values, offsets)
         self.em_flops = int((offsets.diff() * fit.n_iter).sum()) * f.EM_VALUE
-        self.em_iterations = int(fit.n_iter.max())
+        self.em_iterations = longest_fits(offsets.diff(), fit.n_iter)
         self.match = len(w.anchors) * BOX + self.objects * BOX + self.anchors * (ROW + COST)
         self.cost = self.anchors * (ROW + COST) + self.cost_reads + self.objects * (BOX + LABEL)
         self.split = self.anchors * (ROW + COST + ROW) + self.objects * (FIT + 3 * 8)
         self.cost_flops = self.candidates * (w.classes * (f.FOCAL + 1) + f.IOU + 3)
+
+
+def longest_fits(counts: Tensor, iterations: Tensor) -> tuple[int, int]:
+    """The most iterations of a fit of up to 32 values, and of a fit of more."""
+    return int(iterations.mul(counts <= 32).max()), int(iterations.mul(counts > 32).max())
 
 
 def box_calls(w: Workload, d: Workload) -> list[OperatorCall]:
@@ -141,7 +147,9 @@ def mixture_calls(w: Workload, device: torch.device) -> list[OperatorCall]:
         moved = len(v) * (4 + 3 * 8) + segments * (2 * 8 + FIT + 8 + 1)
         flops = int((o.diff() * fit.n_iter).sum()) * f.EM_VALUE
         run = partial(colad_ops.gmm_em, v.to(device), o.to(device))
-        calls.append(OperatorCall("gmm_em", f"{segments} objects", run, moved, flops, int(fit.n_iter.max())))
+        calls.append(
+            OperatorCall("gmm_em", f"{segments} objects", run, moved, flops, longest_fits(o.diff(), fit.n_iter))
+        )
     return calls
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from colad_ops import debug
 from colad_ops.assignment import Assignment
 from colad_ops.config import AssignConfig
 from colad_ops.devices import check_same_device
-from colad_ops.ops.assign_cost import Levels, as_levels, assign_cost
-from colad_ops.ops.match_anchors import match_anchors
-from colad_ops.ops.split_candidates import CostStatistics, cost_statistics, split_candidates
+from colad_ops.ops.assign_cost import Levels, as_levels, assign_cost_reference
+from colad_ops.ops.match_anchors import check_offsets_of_boxes, match_anchors_reference
+from colad_ops.ops.split_candidates import cost_statistics_reference, split_candidates_reference, split_fakes
 
 INDICATORS = ("std_mean", "fisher")
 GRANULARITIES = ("iteration", "image", "object", "object_level")
@@ -101,6 +102,54 @@ def colad_assign(
     Returns:
         :class:`CoAssignment`.
     """
+    are_probs = _check(predictions, indicator, granularity, probs)
+    logits, boxes = ([[x.detach() for x in as_levels(p[i])] for p in predictions] for i in (0, 1))
+    matched, costs, choice, totals, counters, keys = torch.ops.colad.colad_indicators(
+        logits=sum(logits, []),
+        boxes=sum(boxes, []),
+        anchors=anchors.detach(),
+        gt_boxes=gt_boxes.detach(),
+        gt_labels=gt_labels,
+        gt_offsets=gt_offsets,
+        level_sizes=level_sizes,
+        logit_levels=[len(x) for x in logits],
+        box_levels=[len(x) for x in boxes],
+        probs=are_probs,
+        valid=valid,
+        ignore_boxes=None if ignore_boxes is None else ignore_boxes.detach(),
+        ignore_offsets=ignore_offsets,
+        indicator=indicator,
+        granularity=granularity,
+        **config.matching_options(),
+        **config.cost_options(),
+        **config.split_options(),
+    )
+    if debug.checks_data(anchors):
+        check_offsets_of_boxes(gt_boxes, gt_offsets, ignore_boxes, ignore_offsets)
+        debug.check_range("gt_labels", gt_labels, 0, logits[0][0].shape[-1] - 1)
+    if granularity == "iteration" and dist.is_available() and dist.is_initialized():
+        dist.all_reduce(totals)
+    *results, teacher, indicators = torch.ops.colad.colad_split(
+        costs=costs,
+        matched=matched,
+        gt_offsets=gt_offsets,
+        choice=choice,
+        totals=totals,
+        counters=counters,
+        keys=keys,
+        level_sizes=level_sizes,
+        granularity=granularity,
+        **config.split_options(),
+    )
+    if granularity != "object_level":
+        teacher = teacher.squeeze(1)
+    return CoAssignment(Assignment(*results, gt_boxes, gt_labels), teacher, indicators)
+
+
+def _check(
+    predictions: Sequence[tuple[Levels, Levels]], indicator: str, granularity: str, probs: bool | Sequence[bool]
+) -> list[bool]:
+    """Checks what the operator does not see, and returns for each network whether it gives probabilities."""
     networks = len(predictions)
     if networks < 2:
         raise RuntimeError(f"predictions should hold two or more networks, got {networks}")
@@ -117,15 +166,101 @@ def colad_assign(
     are_probs = list(probs) if isinstance(probs, Sequence) else [probs] * networks
     if len(are_probs) != networks or not all(isinstance(p, bool) for p in are_probs):
         raise RuntimeError(f"probs should be one bool or one a network ({networks}), got {probs}")
+    return are_probs
 
-    # Matching runs before the operator that gets the predictions.
+
+@torch.library.register_fake("colad::colad_indicators")
+def _(
+    logits: list[Tensor],
+    boxes: list[Tensor],
+    anchors: Tensor,
+    gt_boxes: Tensor,
+    gt_labels: Tensor,
+    gt_offsets: Tensor,
+    level_sizes: Sequence[int],
+    logit_levels: Sequence[int],
+    box_levels: Sequence[int],
+    probs: Sequence[int],
+    valid: Tensor | None = None,
+    ignore_boxes: Tensor | None = None,
+    ignore_offsets: Tensor | None = None,
+    indicator: str = "std_mean",
+    granularity: str = "iteration",
+    *options: Any,
+) -> tuple[Tensor, ...]:
     check_same_device(
         anchors=anchors,
+        logits=logits,
+        boxes=boxes,
+        gt_boxes=gt_boxes,
         gt_labels=gt_labels,
-        logits=[x for logits, _ in predictions for x in as_levels(logits)],
-        boxes=[x for _, boxes in predictions for x in as_levels(boxes)],
+        gt_offsets=gt_offsets,
+        valid=valid,
+        ignore_boxes=ignore_boxes,
+        ignore_offsets=ignore_offsets,
     )
-    matched = match_anchors(
+    networks, images, count, objects = len(probs), gt_offsets.shape[0] - 1, anchors.shape[0], gt_boxes.shape[0]
+    columns = len(level_sizes) if granularity == "object_level" else 1
+    buckets = anchors.device.type != "cpu"
+    return (
+        anchors.new_empty((images, count), dtype=torch.int64),
+        anchors.new_empty((networks, images, count), dtype=torch.float32),
+        anchors.new_empty((objects, columns), dtype=torch.int64),
+        anchors.new_empty((2, networks), dtype=torch.float64),
+        anchors.new_empty((4 + 5 * objects if buckets else 0,), dtype=torch.int32),
+        anchors.new_empty((networks, images * count if buckets else 0), dtype=torch.int64),
+    )
+
+
+@torch.library.register_fake("colad::colad_split")
+def _(
+    costs: Tensor,
+    matched: Tensor,
+    gt_offsets: Tensor,
+    choice: Tensor,
+    totals: Tensor,
+    counters: Tensor,
+    keys: Tensor,
+    level_sizes: Sequence[int],
+    *options: Any,
+) -> tuple[Tensor, ...]:
+    check_same_device(
+        costs=costs,
+        matched=matched,
+        gt_offsets=gt_offsets,
+        choice=choice,
+        totals=totals,
+        counters=counters,
+        keys=keys,
+    )
+    return (
+        matched.new_empty(matched.shape),
+        costs.new_empty(matched.shape),
+        *split_fakes(costs, choice.shape[0]),
+        choice.new_empty(choice.shape),
+        totals.new_empty(totals.shape[1:]),
+    )
+
+
+def colad_assign_reference(
+    predictions: Sequence[tuple[Levels, Levels]],
+    anchors: Tensor,
+    level_sizes: Sequence[int],
+    gt_boxes: Tensor,
+    gt_labels: Tensor,
+    gt_offsets: Tensor,
+    config: AssignConfig = AssignConfig(),
+    *,
+    indicator: str = "std_mean",
+    granularity: str = "iteration",
+    valid: Tensor | None = None,
+    ignore_boxes: Tensor | None = None,
+    ignore_offsets: Tensor | None = None,
+    probs: bool | Sequence[bool] = False,
+) -> CoAssignment:
+    """The reference of :func:`colad_assign` in plain PyTorch, of one rank: the references of its steps."""
+    are_probs = _check(predictions, indicator, granularity, probs)
+    matched = match_anchors_reference(
         anchors,
         gt_boxes,
         gt_offsets,
@@ -136,50 +271,36 @@ def colad_assign(
     ).matched
     costs = torch.stack(
         [
-            assign_cost(logits, boxes, gt_boxes, gt_labels, matched, probs=p, **config.cost_options())
+            assign_cost_reference(logits, boxes, gt_boxes, gt_labels, matched, probs=p, **config.cost_options())
             for (logits, boxes), p in zip(predictions, are_probs)
         ]
     )  # (K, B, A)
-    objects = gt_boxes.shape[0]
 
     def split(cost: Tensor) -> Assignment:
-        return split_candidates(cost, matched, level_sizes, gt_boxes, gt_labels, gt_offsets, config)
+        return split_candidates_reference(cost, matched, level_sizes, gt_boxes, gt_labels, gt_offsets, config)
 
-    if granularity == "object_level":
-        statistics = cost_statistics(costs, matched, gt_offsets, objects, level_sizes)  # (K, G, L)
-        teacher, values = _teacher_of_levels(statistics)
-        means = _mean_where_defined(values.flatten(1))
-        cost = torch.ops.colad.select_costs(
-            costs=costs, matched=matched, teacher=teacher, level_sizes=level_sizes
-        )  # (B, A)
+    of_levels = granularity == "object_level"
+    sizes = list(level_sizes) if of_levels else [matched.shape[1]]
+    count, mean, std = cost_statistics_reference(costs, matched, gt_offsets, gt_boxes.shape[0], sizes)  # (K, G, L)
+    if indicator == "fisher":
+        values = torch.stack([split(c).fisher for c in costs]).unsqueeze(2)
     else:
-        all_levels = [matched.shape[1]]
-        if indicator == "fisher":
-            values = torch.stack([split(c).fisher for c in costs])  # (K, G)
-        else:
-            values = _std_over_mean(cost_statistics(costs, matched, gt_offsets, objects, all_levels)).squeeze(-1)
-        teacher, means = _teacher_of_objects(values, gt_offsets, granularity)
-        cost = torch.ops.colad.select_costs(
-            costs=costs, matched=matched, teacher=teacher.unsqueeze(1), level_sizes=all_levels
-        )
-    return CoAssignment(split(cost), teacher, means)
-
-
-@torch.library.register_fake("colad::indicator_means")
-def _(values: Tensor, gt_offsets: Tensor) -> Tensor:
-    check_same_device(values=values, gt_offsets=gt_offsets)
-    return values.new_empty((values.shape[0], gt_offsets.shape[0] - 1))
-
-
-@torch.library.register_fake("colad::select_costs")
-def _(costs: Tensor, matched: Tensor, teacher: Tensor, level_sizes: Sequence[int]) -> Tensor:
-    check_same_device(costs=costs, matched=matched, teacher=teacher)
-    return costs.new_empty(costs.shape[1:])
-
-
-def _std_over_mean(statistics: CostStatistics) -> Tensor:
-    """sigma / mu; NaN where it is undefined, which means no sigma or mean 0."""
-    return torch.where(statistics.mean == 0, torch.nan, statistics.std / statistics.mean)
+        values = torch.where(mean == 0, torch.nan, std / mean)
+    indicators = _mean_where_defined(values.flatten(1))
+    if of_levels:
+        teacher = _teacher_of_levels(count, mean, values)  # (G, L)
+    elif granularity == "object":
+        teacher = _first_of_highest(values)
+    elif granularity == "iteration":
+        teacher = _first_of_highest(indicators).expand(values.shape[1], 1)
+    else:
+        bounds = gt_offsets.tolist()
+        of_image = [_mean_where_defined(values[:, b:e, 0]) for b, e in zip(bounds[:-1], bounds[1:])]
+        teacher = torch.cat([_first_of_highest(m).expand(e - b, 1) for m, b, e in zip(of_image, bounds, bounds[1:])])
+    level = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))  # (A,)
+    chosen = teacher.clamp(min=0)[matched.clamp(min=0), level] if len(teacher) else matched.clamp(min=0)
+    cost = torch.where(matched >= 0, costs.gather(0, chosen.unsqueeze(0)).squeeze(0), torch.inf)
+    return CoAssignment(split(cost), teacher if of_levels else teacher.squeeze(1), indicators)
 
 
 def _mean_where_defined(values: Tensor) -> Tensor:
@@ -193,32 +314,9 @@ def _first_of_highest(values: Tensor) -> Tensor:
     return (values == values.amax(0)).int().argmax(0)
 
 
-def _teacher_of_objects(values: Tensor, gt_offsets: Tensor, granularity: str) -> tuple[Tensor, Tensor]:
-    """From indicators ``(K, G)``: the network that assigns each object ``(G,)``, and the networks' means ``(K,)``."""
-    defined = ~values.isnan()
-    total, count = values.nansum(1), defined.sum(1).to(values.dtype)  # (K,)
-    if granularity == "iteration":
-        if dist.is_available() and dist.is_initialized():
-            both = torch.stack([total, count])
-            dist.all_reduce(both)
-            total, count = both
-        means = total / count
-        return _first_of_highest(means).expand(values.shape[1]), means
-    means = total / count
-    if granularity == "object":
-        return _first_of_highest(values), means
-    rows = torch.arange(values.shape[1], device=values.device)
-    image = torch.searchsorted(gt_offsets.contiguous(), rows, right=True) - 1  # (G,)
-    of_image = torch.ops.colad.indicator_means(
-        values=values, gt_offsets=gt_offsets
-    )  # (K, B), each in row order: equal networks tie
-    return _first_of_highest(of_image)[image], means
-
-
-def _teacher_of_levels(statistics: CostStatistics) -> tuple[Tensor, Tensor]:
-    """From statistics ``(K, G, L)``: the network that assigns each object and level ``(G, L)``, -1 without candidates,
-    and the indicators ``(K, G, L)``."""
-    values, count = _std_over_mean(statistics), statistics.num_candidates
+def _teacher_of_levels(count: Tensor, mean: Tensor, values: Tensor) -> Tensor:
+    """From statistics ``(K, G, L)``: the network that assigns each object and level ``(G, L)``, -1 without
+    candidates."""
     # Several samples: the highest indicator wins; of equal ones, the last network (the official code prefers the
     # teacher, which comes second). Networks are compared one after the other, as in the official code. If one of two
     # indicators is undefined, the earlier network stays, unless it has fewer than two samples and the later one has
@@ -230,5 +328,5 @@ def _teacher_of_levels(statistics: CostStatistics) -> tuple[Tensor, Tensor]:
         highest, samples = torch.where(wins, values[k], highest), torch.where(wins, count[k], samples)
         last_of_highest = torch.where(wins, k, last_of_highest)
     most = count.amax(0)
-    teacher = torch.where(most > 1, last_of_highest, _first_of_highest(-statistics.mean))
-    return torch.where(most > 0, teacher, -1), values
+    teacher = torch.where(most > 1, last_of_highest, _first_of_highest(-mean))
+    return torch.where(most > 0, teacher, -1)

@@ -149,6 +149,30 @@ def split_candidates_reference(
     return Assignment(positives, cost, num_pos, mean, std, weights, means, variances, gt_boxes, gt_labels)
 
 
+def cost_statistics_reference(
+    cost: Tensor, matched: Tensor, gt_offsets: Tensor, num_objects: int, level_sizes: Sequence[int]
+) -> CostStatistics:
+    """The reference of :func:`cost_statistics` in plain PyTorch: object by object."""
+    if cost.dim() == 3:
+        networks = [cost_statistics_reference(c, matched, gt_offsets, num_objects, level_sizes) for c in cost]
+        return CostStatistics(*(torch.stack(x) for x in zip(*networks)))
+    shape = (num_objects, len(level_sizes))
+    count = torch.zeros(shape, dtype=torch.int64, device=cost.device)
+    mean, std = (torch.full(shape, torch.nan, dtype=torch.float64, device=cost.device) for _ in range(2))
+    offsets = gt_offsets.tolist()
+    for b in range(len(offsets) - 1):
+        levels = list(zip(cost[b].split(list(level_sizes)), matched[b].split(list(level_sizes))))
+        for row in range(offsets[b], offsets[b + 1]):
+            for level, (costs, rows) in enumerate(levels):
+                values = costs[(rows == row) & costs.isfinite()].double()
+                count[row, level] = len(values)
+                if len(values) > 0:
+                    mean[row, level] = values.mean()
+                if len(values) > 1:
+                    std[row, level] = values.std()
+    return CostStatistics(count, mean, std)
+
+
 def cheapest_of_levels(candidates: Tensor, costs: Tensor, level_sizes: Sequence[int], topk: int) -> Tensor:
     """The ``topk`` cheapest of an object's candidates on each level, cheapest first. ``candidates`` are anchor indices,
     ascending."""

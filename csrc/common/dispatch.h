@@ -44,18 +44,4 @@ inline torch::headeronly::ScalarType compute_type(torch::headeronly::ScalarType 
   return type == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
 
-// Element `i`, as float32, of an array whose dtype is known only at run time.
-COLAD_HD float load_float(const void* data, int64_t i, torch::headeronly::ScalarType type) {
-  switch (type) {
-    case torch::headeronly::ScalarType::Float:
-      return static_cast<const float*>(data)[i];
-    case torch::headeronly::ScalarType::Double:
-      return static_cast<float>(static_cast<const double*>(data)[i]);
-    case torch::headeronly::ScalarType::Half:
-      return static_cast<float>(static_cast<const torch::headeronly::Half*>(data)[i]);
-    default:
-      return static_cast<float>(static_cast<const torch::headeronly::BFloat16*>(data)[i]);
-  }
-}
-
 }  // namespace colad

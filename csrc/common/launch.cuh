@@ -1,18 +1,9 @@
-// Every kernel is launched through this header, which checks the launch for an error. The tests replace it by one of
-// the same name that runs the kernels on the CPU.
+// Every kernel is launched through this header, which checks the launch for an error. The tests replace it by one of the
+// same name that runs the kernels on the CPU.
 #pragma once
 
-#include <torch/csrc/stable/macros.h>
-
 #include "common/cuda_scope.h"
-
-// See cuda_scope.h.
-extern "C" {
-__attribute__((weak)) AOTITorchError torch_c10_cuda_check_msg(int32_t err, const char* filename,
-                                                              const char* function_name, uint32_t line_number,
-                                                              bool include_device_assertions, char** error_msg);
-__attribute__((weak)) void torch_c10_cuda_free_error_msg(char* error_msg);
-}
+#include "common/launch_check.cuh"
 
 namespace colad {
 
@@ -24,7 +15,25 @@ template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared_bytes, cudaStream_t stream,
             Arguments... arguments) {
   kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
+  check_launch(cudaGetLastError());
+}
+
+// The same for a kernel that starts with wait_for_previous_kernel(). Where the card can (sm_90 and newer), its blocks
+// are set up while the kernel before it still runs (programmatic dependent launch).
+template <typename... Parameters, typename... Arguments>
+void launch_dependent(void (*kernel)(Parameters...), unsigned grid, unsigned block, size_t shared_bytes,
+                      cudaStream_t stream, Arguments... arguments) {
+  int device = 0, major = 0;
+  check_launch(cudaGetDevice(&device));
+  check_launch(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes, config.stream = stream;
+  config.attrs = &early, config.numAttrs = major >= 9 ? 1 : 0;
+  check_launch(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
 }
 
 }  // namespace colad

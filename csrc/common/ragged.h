@@ -17,4 +17,19 @@ COLAD_HD Rows rows_of_image(const int64_t* offsets, int64_t image, int64_t rows)
   return {begin, end < begin ? begin : end};
 }
 
+// The image whose rows hold `row`: the last image that starts at or before it. The result is in range even if the
+// offsets are wrong.
+COLAD_HD int64_t image_of_row(const int64_t* offsets, int64_t images, int64_t row) {
+  int64_t low = 0, high = images - 1;
+  while (low < high) {
+    const int64_t middle = (low + high + 1) / 2;
+    if (offsets[middle] <= row) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
 }  // namespace colad

@@ -15,7 +15,7 @@ def imported_modules(path):
 
 def test_folders_import_in_one_direction():
     for place, folder in enumerate(ORDER):
-        for path in (ROOT / "bench" / folder).glob("*.py"):
+        for path in (ROOT / "bench" / folder).rglob("*.py"):
             for module in imported_modules(path):
                 package, _, rest = module.partition(".")
                 assert package != "gpu_checks", f"{path} imports {module}"

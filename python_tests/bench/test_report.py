@@ -4,8 +4,9 @@ import pytest
 
 from bench.measure.case import OURS, Case, Goal, Outcome, Peer
 from bench.measure.machine import LowerBound, Machine
+from bench.measure.sass import ptxas
 from bench.measure.timing import Timing
-from bench.report import ptxas_table, tables
+from bench.report import kernel_table, tables
 
 LOG = """\
 [1/2] Building CUDA object a_cuda.cu.o
@@ -46,12 +47,24 @@ def test_ratios_shares_and_goals():
 
 
 def test_the_table_of_kernels_is_what_the_compiler_said():
-    assert ptxas_table.kernels(LOG) == [
-        ("_ZN5colad5firstIfEEvi", "sm_80", 40, 256, 0),
-        ("_ZN5colad5firstIfEEvi", "sm_120", 38, 256, 20),
-        ("_ZN5colad6secondEv", "sm_80", 8, 0, 0),
+    found = ptxas.resources(LOG)
+    assert found == [
+        ptxas.Resources("_ZN5colad5firstIfEEvi", "sm_80", 40, shared=256, stack=0, spilled=0),
+        ptxas.Resources("_ZN5colad5firstIfEEvi", "sm_120", 38, shared=256, stack=8, spilled=20),
+        ptxas.Resources("_ZN5colad6secondEv", "sm_80", 8, shared=0, stack=0, spilled=0),
     ]
-    first, second = ptxas_table.table(LOG)[2:]
-    assert first.endswith("| sm_80 / sm_120 | 40 / 38 | 256 | 0 / 20 |")
-    assert second.endswith("| sm_80 | 8 | 0 | 0 |")
-    assert ptxas_table.short_name("void colad::_GLOBAL__N__1a_iou_cu::f<c10::Half>(colad::P)") == "f<Half>"
+    head, _, first, second = kernel_table.table(found)
+    assert head == "| kernel | T | sm_80 | sm_120 | shared | STACK | spilled |"
+    assert first == "| `first<T>` | float | 40 | 38 | 256 | 0-8 | 0-20 |"
+    assert second == "| `second` |  | 8 |  | 0 | 0 | 0 |"
+    assert ptxas.short_name("void colad::_GLOBAL__N__1a_iou_cu::f<c10::Half>(colad::P)") == "f<Half>"
+
+
+def test_types_with_close_registers_are_one_row():
+    def first(kind: str, registers: int) -> ptxas.Resources:
+        return ptxas.Resources(f"_ZN5colad5firstI{kind}EEvi", "sm_90", registers, 0, 0, 0)
+
+    of_float, of_double = kernel_table.table([first("f", 40), first("d", 40 + kernel_table.CLOSE + 1)])[2:]
+    assert of_float.startswith("| `first<T>` | float | 40 |") and of_double.startswith("| `first<T>` | double | 57 |")
+    (both,) = kernel_table.table([first("f", 40), first("d", 40 + kernel_table.CLOSE)])[2:]
+    assert both.startswith("| `first<T>` | double, float | 40-56 |")

@@ -74,6 +74,11 @@ MATCH_ANCHORS = [
         "gt_boxes and anchors should have the same dtype, got Double and Float",
     ),
     ("gt_boxes_rank", {"gt_boxes": torch.rand(1, 3, 4)}, "gt_boxes should have shape (G, 4), got (1, 3, 4)"),
+    (
+        "gt_boxes_rows",
+        {"gt_boxes": BOXES[:1].expand(2**31, 4)},
+        "gt_boxes should have fewer than 2^31 rows, got 2147483648",
+    ),
     ("offsets_type", {"gt_offsets": OFFSETS.int()}, "gt_offsets should have dtype Long, got Int"),
     ("offsets_missing", {"gt_offsets": None}, "gt_offsets should be a tensor, got None"),
     ("offsets_none", {"gt_offsets": integers()}, "gt_offsets should have shape (segments + 1,), got (0,)"),

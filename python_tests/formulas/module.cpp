@@ -145,10 +145,14 @@ void define_assignment(py::module_ m) {
   });
   m.def("assign_cost", [](const std::vector<float>& classes, int64_t label, std::array<float, 4> box,
                           std::array<float, 4> gt, float alpha, float gamma, float box_weight, int mode, bool probs) {
-    const CostOptions options{{alpha, gamma}, static_cast<IouMode>(mode), box_weight, probs};
-    return class_cost([&](int64_t c) { return classes[c]; }, 0, 1, static_cast<int64_t>(classes.size()), label,
-                      options) +
-           box_cost(Box<float>{box[0], box[1], box[2], box[3]}, Box<float>{gt[0], gt[1], gt[2], gt[3]}, options);
+    const CostOptions options{{{alpha, gamma}, static_cast<IouMode>(mode), box_weight}, probs};
+    float cost = 0.0f;
+    for (size_t c = 0; c < classes.size(); ++c) {
+      const bool target = static_cast<int64_t>(c) == label;
+      cost += probs ? focal_loss_of_probability(classes[c], target, options.focal)
+                    : focal_loss(classes[c], target, options.focal);
+    }
+    return cost + box_cost(Box<float>{box[0], box[1], box[2], box[3]}, Box<float>{gt[0], gt[1], gt[2], gt[3]}, options);
   });
 }
 

@@ -120,7 +120,8 @@ def compare_selection(record: Recording, case: GoldenCase) -> None:
     """Compares the network chosen for each object and level, and the statistics of each image that the official code
     logs."""
     of_both = statistics_of(case)
-    teacher = _teacher_of_levels(of_both)[0].numpy()  # (G, L), -1 without candidates
+    ratios = torch.where(of_both.mean == 0, torch.nan, of_both.std / of_both.mean)
+    teacher = _teacher_of_levels(of_both.num_candidates, of_both.mean, ratios).numpy()  # (G, L), -1 without candidates
     statistics = {network: CostStatistics(*(x[k] for x in of_both)) for k, network in enumerate(NETWORKS)}
     record.same("sel_gt", (teacher >= 0).nonzero()[0])
     record.same("sel_level", (teacher >= 0).nonzero()[1])

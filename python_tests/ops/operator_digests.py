@@ -148,9 +148,6 @@ def split() -> Results:
     for cost, config in itertools.product((*costs, with_odd_values(costs[0]), strided(costs[1])), CONFIGS):
         yield colad_ops.split_candidates(cost, matched, scene.level_sizes, *objects, config)
         yield colad_ops.cost_statistics(cost, matched, scene.gt_offsets, len(scene.gt_boxes), scene.level_sizes)
-    yield torch.ops.colad.indicator_means(costs[:, 0, :21].double(), scene.gt_offsets)
-    teacher = torch.arange(21)[:, None].expand(21, len(scene.level_sizes)) % 2
-    yield torch.ops.colad.select_costs(costs, matched, teacher, scene.level_sizes)
 
 
 def assignment() -> Results:

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from colad_ops import AssignConfig, assign_cost, colad_assign, match_anchors, paa_assign
-from colad_ops.ops.colad_assign import GRANULARITIES
-from python_tests.support.cases.colad_assign import networks
+from colad_ops.ops.colad_assign import GRANULARITIES, colad_assign_reference
+from python_tests.support.cases.colad_assign import ColadAssignCases, networks
+from python_tests.support.op_contract import assert_same, tensors_of
 from python_tests.support.scenes import make_scene
 
 
@@ -143,3 +144,11 @@ def test_one_network_gives_probabilities():
     expected = assign(scene, [predictions], granularity="object")
     assert result.teacher.equal(expected.teacher)
     torch.testing.assert_close(result.assignment.cost, expected.assignment.cost, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ColadAssignCases.cases(), ids=lambda case: case.name)
+def test_equals_the_reference(case):
+    found, expected = colad_assign(*case.args, **case.kwargs), colad_assign_reference(*case.args, **case.kwargs)
+    for a, e in zip(tensors_of(found), tensors_of(expected), strict=True):
+        tolerance = {torch.float64: 1e-5, torch.float32: 1e-4}.get(e.dtype, 0.0)
+        assert_same(a, e, rtol=tolerance, atol=tolerance)

@@ -1,5 +1,6 @@
 """What was built, and what a person reads when it cannot be loaded."""
 
+import ctypes
 import importlib.metadata
 import re
 import shutil
@@ -21,9 +22,49 @@ def test_build_info_says_what_was_built():
     assert re.fullmatch(r"[0-9a-f]{12}|unknown", info["commit"])
     assert info["torch_target"] == "2.11" and info["compiler"].split()[0] in ("gcc", "clang")
     if info["cuda"] is None:
-        assert info["cuda_archs"] == []
+        assert info["cuda_archs"] == [] and info["lowest_driver"] is info["lowest_driver_for_ptx"] is None
     else:
-        assert re.match(r"\d+\.\d+", info["cuda"]) and info["cuda_archs"][-1] == f"ptx{info['cuda_archs'][-2]}"
+        code = [arch for arch in info["cuda_archs"] if not arch.startswith("ptx")]
+        assert re.match(r"\d+\.\d+", info["cuda"]) and code == sorted(code, key=int)
+        assert info["cuda_archs"][len(code) :] == [f"ptx{arch}" for arch in code if arch in ("90", code[-1])]
+
+
+needs_cuda = pytest.mark.skipif(colad_ops.build_info()["cuda"] is None, reason="built without CUDA")
+
+
+@needs_cuda
+def test_build_info_names_the_lowest_driver():
+    """Machine code needs a driver of the same major version of CUDA, PTX the driver of this version."""
+    info = colad_ops.build_info()
+    major = int(info["cuda"].split(".")[0])
+    assert info["lowest_driver"] == {12: 525, 13: 580}.get(major)
+    if info["lowest_driver_for_ptx"] is not None:
+        assert info["lowest_driver"] <= info["lowest_driver_for_ptx"]
+
+
+INSUFFICIENT_DRIVER, NO_KERNEL_IMAGE, UNSUPPORTED_PTX, INVALID_VALUE = 35, 209, 222, 1  # of cudaError_t
+
+
+@needs_cuda
+def test_a_launch_that_driver_or_card_refuse_says_what_to_do():
+    library = ctypes.CDLL(str(LIBRARY))
+    library.colad_launch_advice.restype = ctypes.c_char_p
+
+    def advice(error: int, driver_cuda: int, capability: int) -> str:
+        return library.colad_launch_advice(error, driver_cuda, capability).decode()
+
+    info = colad_ops.build_info()
+    built = f"built with CUDA {info['cuda']} for {' '.join(info['cuda_archs'])}"
+    old = advice(INSUFFICIENT_DRIVER, 12060, 0)
+    assert old.startswith("The NVIDIA driver is too old: ") and built in old and "knows CUDA up to 12.6." in old
+    assert f"needs driver {info['lowest_driver'] or 'that came with it'} or newer" in old and "docs/install.md" in old
+    assert "There is none." in advice(INSUFFICIENT_DRIVER, 0, 0)
+    ptx = advice(UNSUPPORTED_PTX, 12060, 110)
+    assert f"needs driver {info['lowest_driver_for_ptx'] or 'that came with it'} or newer" in ptx
+    assert built in ptx and "compute capability 110" in ptx and "COLAD_CUDA_ARCHS=110" in ptx
+    card = advice(NO_KERNEL_IMAGE, 13000, 75)
+    assert card.startswith("There is no code for this card: ") and built in card and "COLAD_CUDA_ARCHS=75" in card
+    assert advice(INVALID_VALUE, 13000, 90) == ""
 
 
 def test_cuda_is_compiled_whenever_there_is_an_nvcc():

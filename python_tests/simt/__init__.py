@@ -163,6 +163,10 @@ class Device:
         """What happened in the last call: its kind, and what it was about."""
         return [line.split("\t") for line in self._library.simt_log().decode().split("\n")[:-1]]
 
+    def reads(self) -> dict[str, int]:
+        """Of each kernel that the last call launched: how many reads of global memory its threads made."""
+        return {line[1].partition("<")[0]: int(line[2]) for line in self.log() if line[0] == "reads"}
+
     def launches(self) -> int:
         """Kernels launched so far."""
         return self._library.simt_launches()

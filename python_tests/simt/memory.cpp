@@ -121,6 +121,9 @@ void touch(const void* address, size_t bytes, Access access, const void* pc) {
     fail_at(name_of(access) + std::string(name_of(range->origin)) + " before it waits for the work ahead in the stream",
             pc);
   }
+  if (range->origin != Origin::shared && range->origin != Origin::arguments && access != Access::write) {
+    ++device.reads;
+  }
   if (!range->read_only()) {
     Byte* const remembered = range->remembered(begin, bytes);
     for (size_t i = 0; i < bytes; ++i) {

@@ -27,7 +27,8 @@ SOURCES = ("ops/*/*.cu*", "common/*.cuh")
 TIMEOUT = 300  # seconds for all cases of one mutation
 # A statement of its own, such as __syncthreads() or __syncwarp(mask).
 BARRIER = re.compile(
-    r"\b(?:__sync(?:threads|warp)|__threadfence(?:_block)?|cudaGridDependencySynchronize)\s*\([^;()]*\)(?=\s*;)"
+    r"\b(?:__sync(?:threads|warp)|__threadfence(?:_block)?|cudaGridDependencySynchronize|wait_for_previous_kernel)"
+    r"\s*\([^;()]*\)(?=\s*;)"
 )
 # The first argument of __shfl_sync and its like.
 COLLECTIVE = re.compile(r"\b__\w+_sync\s*\(\s*")

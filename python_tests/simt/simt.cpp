@@ -130,6 +130,7 @@ void run(const char* launch, Dim grid, Dim block, void* stream, bool dependent, 
   device.waited = false;
   device.body = &thread;
   device.error.clear();
+  device.reads = 0;
   ++device.launches;
   device.card = card.current_device();
   record("launch\t" + device.kernel + '\t' + std::to_string(device.card) + '\t' +
@@ -147,6 +148,7 @@ void run(const char* launch, Dim grid, Dim block, void* stream, bool dependent, 
         "kernel " + device.kernel +
         ": no thread waits for the work ahead in the stream, so the work after it may overtake it");
   }
+  record("reads\t" + device.kernel + '\t' + std::to_string(device.reads));
 }
 
 void record(const std::string& event) { device.log += event + '\n'; }

@@ -30,22 +30,27 @@ struct AssignCostCall {
   AssignCostParams params;
 };
 
-inline CostOptions cost_options(const FocalLossOptions& focal, std::string_view box_cost, double box_weight,
-                                bool probs) {
+inline SharedCostOptions shared_cost_options(const FocalLossOptions& focal, std::string_view box_cost,
+                                             double box_weight) {
   check_finite(box_weight, "box_weight");
   return {.focal = {static_cast<float>(focal.alpha), static_cast<float>(focal.gamma)},
           .box_cost = iou_mode(box_cost, "box_cost"),
-          .box_weight = static_cast<float>(box_weight),
-          .probs = probs};
+          .box_weight = static_cast<float>(box_weight)};
 }
+
+template <>
+inline constexpr auto kMakeOptions<SharedCostOptions> = &shared_cost_options;
+
+inline CostOptions cost_options(const SharedCostOptions& shared, bool probs) { return {shared, probs}; }
 
 template <>
 inline constexpr auto kMakeOptions<CostOptions> = &cost_options;
 
-// Messages compare devices with that of `device_from`: the argument from which `matched` has its device.
-inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
-                                           const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
-                                           const CostOptions& options, const char* device_from = "matched") {
+// The checked inputs. The caller says where the costs go. Messages compare devices with that of `device_from`: the
+// argument from which `matched` has its device.
+inline AssignCostCall assign_cost_inputs(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
+                                         const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
+                                         const CostOptions& options, const char* device_from = "matched") {
   check_shape(matched, "matched", {-1, -1}, "(B, A)");
   check_dtype(matched, "matched", ScalarType::Long);
   AssignCostParams p{};
@@ -65,39 +70,53 @@ inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, co
   p.gt_dtype = gt_boxes.scalar_type();
   p.options = options;
 
-  AssignCostCall call{as_contiguous(gt_boxes), as_contiguous(gt_labels), as_contiguous(matched),
-                      new_tensor(matched, {p.images, p.anchor_count}, ScalarType::Float), p};
+  AssignCostCall call{as_contiguous(gt_boxes), as_contiguous(gt_labels), as_contiguous(matched), matched, p};
   call.params.gt_boxes = call.gt_boxes.data_ptr();
   call.params.gt_labels = static_cast<const int64_t*>(call.gt_labels.data_ptr());
   call.params.matched = static_cast<const int64_t*>(call.matched.data_ptr());
+  return call;
+}
+
+inline AssignCostCall assign_cost_contract(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
+                                           const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& matched,
+                                           const CostOptions& options, const char* device_from = "matched") {
+  AssignCostCall call = assign_cost_inputs(logits, boxes, gt_boxes, gt_labels, matched, options, device_from);
+  call.cost = new_tensor(matched, {matched.size(0), matched.size(1)}, ScalarType::Float);
   call.params.cost = static_cast<float*>(call.cost.data_ptr());
   return call;
 }
 
-// Whether anchor `i` of (B, A) is matched to an object whose row and label exist.
-COLAD_HD bool has_cost(const AssignCostParams& p, int64_t i) {
-  const int64_t row = p.matched[i];
+// Whether an object of row `row`, and its label, exist.
+COLAD_HD bool has_cost(const AssignCostParams& p, int64_t row) {
   return row >= 0 && row < p.objects && p.gt_labels[row] >= 0 && p.gt_labels[row] < p.classes;
 }
 
-// The parts of the cost of anchor `i`. has_cost must hold. The class part sums the classes first, first + step, ...
+// The four numbers of a box as float32; `stride` is the step from one to the next, in elements.
 template <typename T>
-COLAD_HD float class_cost_at(const AssignCostParams& p, int64_t i, int64_t first, int64_t step) {
-  const ChannelRow logits = channel_row(p.logits, i / p.anchor_count, i % p.anchor_count);
-  const auto logit_at = [&](int64_t c) {
-    return static_cast<float>(static_cast<const T*>(logits.data)[logits.start + c * logits.stride]);
-  };
-  return class_cost(logit_at, first, step, p.classes, p.gt_labels[p.matched[i]], p.options);
+COLAD_HD Box<float> float_box(const void* data, int64_t start, int64_t stride) {
+  const T* at = static_cast<const T*>(data) + start;
+  return {static_cast<float>(at[0]), static_cast<float>(at[stride]), static_cast<float>(at[2 * stride]),
+          static_cast<float>(at[3 * stride])};
 }
 
-COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t i) {
-  const ChannelRow corner = channel_row(p.boxes, i / p.anchor_count, i % p.anchor_count);
-  const auto box_at = [&](int64_t c) {
-    return load_float(corner.data, corner.start + c * corner.stride, p.boxes.dtype);
-  };
-  const auto gt_at = [&](int64_t c) { return load_float(p.gt_boxes, 4 * p.matched[i] + c, p.gt_dtype); };
-  return box_cost(Box<float>{box_at(0), box_at(1), box_at(2), box_at(3)},
-                  Box<float>{gt_at(0), gt_at(1), gt_at(2), gt_at(3)}, p.options);
+COLAD_HD Box<float> float_box(const void* data, int64_t start, int64_t stride, ScalarType type) {
+  switch (type) {
+    case ScalarType::Float:
+      return float_box<float>(data, start, stride);
+    case ScalarType::Double:
+      return float_box<double>(data, start, stride);
+    case ScalarType::Half:
+      return float_box<torch::headeronly::Half>(data, start, stride);
+    default:
+      return float_box<torch::headeronly::BFloat16>(data, start, stride);
+  }
+}
+
+// The box part of the cost of an anchor for object `row`, which exists.
+COLAD_HD float box_cost_at(const AssignCostParams& p, int64_t image, int64_t anchor, int64_t row) {
+  const ChannelRow at = channel_row(p.boxes, image, anchor);
+  return box_cost(float_box(at.data, at.start, at.stride, p.boxes.dtype), float_box(p.gt_boxes, 4 * row, 1, p.gt_dtype),
+                  p.options);
 }
 
 // The operator. Backend::run(call) fills the output.

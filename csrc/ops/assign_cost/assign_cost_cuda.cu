@@ -1,23 +1,17 @@
-// assign_cost on CUDA. A block reads a tile of anchors and lists the few that have an object. Then its threads share
-// the classes of the listed anchors. The parts of a cost are added in a fixed order.
-#include "common/reduce.cuh"
-#include "ops/assign_cost/assign_cost.h"
+// assign_cost on CUDA. A block reads a tile of anchors, lists the few that have an object, and computes their costs.
+#include "common/cuda.cuh"
+#include "ops/assign_cost/listed_costs.cuh"
 
 namespace colad {
 namespace {
 
-// Anchors of a tile, one a thread. With one in ten matched, the threads share 13 x kParts items. Not tuned on a card.
-constexpr int kBlock = 128;
-constexpr int kParts = 8;  // 8 threads share the classes of an anchor: together they read 32 bytes, one sector
-
-struct Listed {
-  int anchor[kBlock];  // within the tile
-  float part[kBlock * kParts];
-  int of_warp[kBlock / kWarp];
+struct TileList {
+  int anchor[kCostBlock];  // within the tile
+  int of_warp[kCostBlock / kWarp];
 };
 
 // Lists the threads for which `listed` is true, in order, and returns their number. All threads of the block call it.
-__device__ int list_threads(bool listed, Listed& list) {
+__device__ int list_threads(bool listed, TileList& list) {
   const unsigned votes = __ballot_sync(kFullMask, listed);
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   if (lane == 0) {
@@ -25,7 +19,7 @@ __device__ int list_threads(bool listed, Listed& list) {
   }
   __syncthreads();
   int before = 0, total = 0;
-  for (int w = 0; w < kBlock / kWarp; ++w) {
+  for (int w = 0; w < kCostBlock / kWarp; ++w) {
     before += w < warp ? list.of_warp[w] : 0;
     total += list.of_warp[w];
   }
@@ -36,31 +30,24 @@ __device__ int list_threads(bool listed, Listed& list) {
   return total;
 }
 
-template <typename T>
+template <typename T, bool kSquare, bool kProbs>
 __global__ void assign_cost_kernel(const __grid_constant__ AssignCostParams p) {
-  __shared__ Listed list;
+  __shared__ TileList list;
+  __shared__ ListedCosts costs;
   const int64_t count = p.images * p.anchor_count;
-  // True: the classes of an anchor are neighbours in memory. False (class maps): the anchors of a class are.
-  const bool rows = p.logits.level[0].stride_channel == 1;
-  for (int64_t begin = int64_t(blockIdx.x) * kBlock; begin < count; begin += int64_t(gridDim.x) * kBlock) {
+  for (int64_t begin = int64_t(blockIdx.x) * kCostBlock; begin < count; begin += int64_t(gridDim.x) * kCostBlock) {
     const int64_t own = begin + threadIdx.x;
-    const bool listed = own < count && has_cost(p, own);
+    const bool listed = own < count && has_cost(p, p.matched[own]);
     if (own < count && !listed) {
       p.cost[own] = kNoCost;
     }
     const int total = list_threads(listed, list);
-    for (int item = threadIdx.x; item < total * kParts; item += kBlock) {
-      const int part = rows ? item % kParts : item / total, which = rows ? item / kParts : item % total;
-      list.part[which * kParts + part] = class_cost_at<T>(p, begin + list.anchor[which], part, kParts);
-    }
-    __syncthreads();
-    if (threadIdx.x < total) {
-      float cost = 0.0f;
-      for (int part = 0; part < kParts; ++part) {
-        cost += list.part[threadIdx.x * kParts + part];
-      }
-      const int64_t i = begin + list.anchor[threadIdx.x];
-      p.cost[i] = cost + box_cost_at(p, i);
+    for (int first = 0; first < total; first += kAtOnce) {
+      const int* const anchor = list.anchor + first;
+      for_each_cost<T, kSquare, kProbs>(
+          p, minimum(total - first, kAtOnce), costs,
+          [=, &p](int i) { return MatchedAnchor{begin + anchor[i], p.matched[begin + anchor[i]]}; },
+          [=, &p](int i, float cost) { p.cost[begin + anchor[i]] = cost; });
     }
     // No barrier here: list_threads writes the next list only after its own barrier, when no thread reads this list.
   }
@@ -73,8 +60,8 @@ void AssignCostCuda::run(const AssignCostCall& call) {
   const int64_t work = p.images * p.anchor_count;
   if (work > 0) {
     const CudaScope scope(call.matched);
-    dispatch_floating(p.logits.dtype, [&]<typename T>() {
-      launch(assign_cost_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p);
+    dispatch_costs(p, [&]<typename T, bool kSquare, bool kProbs>() {
+      launch(assign_cost_kernel<T, kSquare, kProbs>, grid_for(work, kCostBlock), kCostBlock, 0, scope.stream(), p);
     });
   }
 }

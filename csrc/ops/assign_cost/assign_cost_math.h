@@ -10,27 +10,18 @@
 
 namespace colad {
 
-struct CostOptions {
+// The options that networks which assign together share.
+struct SharedCostOptions {
   FocalOptions<float> focal;
   IouMode box_cost;
   float box_weight;
+};
+
+struct CostOptions : SharedCostOptions {
   bool probs;  // class predictions are probabilities, not logits
 };
 
-// FL over the classes first, first + step, ... `class_prediction(c)` gives the logit or the probability of class c.
-template <typename ClassPrediction>
-COLAD_HD float class_cost(ClassPrediction class_prediction, int64_t first, int64_t step, int64_t classes, int64_t label,
-                          const CostOptions& options) {
-  float cost = 0.0f;
-  for (int64_t c = first; c < classes; c += step) {
-    const float x = class_prediction(c);
-    cost += options.probs ? focal_loss_of_probability(x, c == label, options.focal)
-                          : focal_loss(x, c == label, options.focal);
-  }
-  return cost;
-}
-
-COLAD_HD float box_cost(const Box<float>& box, const Box<float>& gt, const CostOptions& options) {
+COLAD_HD float box_cost(const Box<float>& box, const Box<float>& gt, const SharedCostOptions& options) {
   return options.box_weight * (1.0f - box_iou(box, gt, options.box_cost));
 }
 

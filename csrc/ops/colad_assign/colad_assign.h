@@ -1,116 +1,173 @@
-// Contracts of indicator_means and select_costs. Co-learning computes the costs of several networks; these operators
-// select the costs that decide the assignment.
+// Contract of colad_indicators, the first half of co-learning: one matching, the costs of every network, the networks'
+// indicators, and the network that each object's unit chooses.
 #pragma once
 
-#include "common/boxed.h"
+#include "ops/assign_cost/assign_cost.h"
 #include "ops/colad_assign/colad_assign_math.h"
-#include "ops/split_candidates/candidates.h"
+#include "ops/match_anchors/match_anchors.h"
+#include "ops/split_candidates/split_candidates.h"
 
 namespace colad {
 
-struct IndicatorParams {
-  const double* values;  // (networks, objects), NaN where undefined
-  const int64_t* gt_offsets;
-  double* means;  // (networks, images)
-  int64_t networks, images, objects;
+struct IndicatorOptions {
+  Indicator indicator;
+  Granularity granularity;
 };
+
+constexpr Choice<Granularity> kGranularity[] = {{"iteration", Granularity::iteration},
+                                                {"image", Granularity::image},
+                                                {"object", Granularity::object},
+                                                {"object_level", Granularity::object_level}};
+
+inline IndicatorOptions indicator_options(std::string_view indicator, std::string_view granularity) {
+  constexpr Choice<Indicator> kIndicator[] = {{"std_mean", Indicator::std_mean}, {"fisher", Indicator::fisher}};
+  const IndicatorOptions options{.indicator = choice(indicator, "indicator", kIndicator),
+                                 .granularity = choice(granularity, "granularity", kGranularity)};
+  check(options.granularity != Granularity::object_level || options.indicator == Indicator::std_mean,
+        "granularity object_level should go with indicator std_mean, got ", indicator);
+  return options;
+}
+
+template <>
+inline constexpr auto kMakeOptions<IndicatorOptions> = &indicator_options;
+
+// K networks, G objects, and L values an object: one a level with granularity object_level, else one.
+struct IndicatorParams {
+  SplitParams split;  // its costs are those of the first network; it has no outputs
+  IndicatorOptions options;
+  int64_t networks, values_an_object;
+  double *values, *means;   // (K, G, L): the indicators; with granularity object_level the mean costs too
+  int64_t* counts;          // (K, G, L): the numbers of costs, with granularity object_level
+  double *totals, *images;  // (2, K) sums and numbers of indicators; (K, B) means of images
+  int64_t* choice;          // (G, L)
+
+  COLAD_HD int64_t count() const { return split.candidates.objects * values_an_object; }
+};
+
+// counters and keys are the buckets of CUDA (ops/match_anchors/candidate_buckets.h); on the CPU they are empty.
+using IndicatorTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
 struct IndicatorCall {
-  Tensor values, gt_offsets, means;
+  MatchCall match;
+  std::vector<AssignCostCall> costs;  // one a network
+  Tensor all_costs, gt_offsets, values, means, counts, totals, images, choice, counters, keys, split_keys, split_sorted,
+      responsibility;
   IndicatorParams params;
+
+  IndicatorTensors outputs() const { return {match.matched, all_costs, choice, totals, counters, keys}; }
 };
 
-inline IndicatorCall indicator_contract(const Tensor& values, const Tensor& gt_offsets) {
-  check_shape(values, "values", {-1, -1}, "(K, G)");
-  check_dtype(values, "values", ScalarType::Double);
-  const int64_t images = check_offsets(gt_offsets, "gt_offsets", values.size(1), values, "values");
-  IndicatorCall call{
-      as_contiguous(values), as_contiguous(gt_offsets), new_tensor(values, {values.size(0), images}), {}};
-  call.params = {static_cast<const double*>(call.values.data_ptr()),
-                 static_cast<const int64_t*>(call.gt_offsets.data_ptr()),
-                 static_cast<double*>(call.means.data_ptr()),
-                 values.size(0),
-                 images,
-                 values.size(1)};
+// The levels of network `k`: those of all networks stand one after the other in `levels`.
+inline std::vector<Tensor> levels_of_network(const std::vector<Tensor>& levels, const std::vector<int64_t>& sizes,
+                                             size_t k, const char* name) {
+  int64_t first = 0;
+  for (size_t i = 0; i < k; ++i) {
+    first += sizes[i];
+  }
+  check(sizes[k] >= 1 && first + sizes[k] <= static_cast<int64_t>(levels.size()), name, " should have ", sizes[k],
+        " levels of network ", k, ", got ", levels.size() - first);
+  return {levels.begin() + first, levels.begin() + first + sizes[k]};
+}
+
+inline IndicatorCall indicator_contract(const std::vector<Tensor>& logits, const std::vector<Tensor>& boxes,
+                                        const std::vector<int64_t>& logit_levels,
+                                        const std::vector<int64_t>& box_levels, const std::vector<int64_t>& probs,
+                                        const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& gt_offsets,
+                                        const std::vector<int64_t>& level_sizes, MatchCall match,
+                                        const IndicatorOptions& options, const SharedCostOptions& cost_options,
+                                        const SplitOptions& split_options, int64_t samples_in_place) {
+  const size_t networks = probs.size();
+  check(networks >= 2, "probs should be given for two or more networks, got ", networks);
+  check(logit_levels.size() == networks && box_levels.size() == networks,
+        "logit_levels and box_levels should have one number a network, ", networks, ", got ", logit_levels.size(),
+        " and ", box_levels.size());
+  const Tensor matched = match.matched;
+  const int64_t images = matched.size(0), anchors = matched.size(1), k = static_cast<int64_t>(networks);
+  IndicatorCall call{};
+  call.match = std::move(match);
+  call.all_costs = new_tensor(matched, {k, images, anchors}, ScalarType::Float);
+  for (size_t i = 0; i < networks; ++i) {
+    call.costs.push_back(assign_cost_inputs(levels_of_network(logits, logit_levels, i, "logits"),
+                                            levels_of_network(boxes, box_levels, i, "boxes"), gt_boxes, gt_labels,
+                                            matched, {cost_options, probs[i] != 0}, "anchors"));
+    call.costs[i].params.cost = static_cast<float*>(call.all_costs.data_ptr()) + i * images * anchors;
+  }
+  IndicatorParams p{};
+  SplitParams& split = p.split;
+  split.candidates =
+      candidate_contract(call.all_costs, matched, gt_offsets, level_sizes, gt_boxes.size(0), &p.networks);
+  split.capacity = most_samples(level_sizes, split_options.topk);
+  split.options = split_options;
+  p.options = options;
+  const int64_t g = split.candidates.objects;
+  const int64_t l = options.granularity == Granularity::object_level ? split.candidates.levels : 1;
+  const int64_t scratch = split.capacity > samples_in_place ? k * g * split.capacity : 0;
+  p.values_an_object = l;
+  const auto doubles = [&](std::vector<int64_t> sizes) { return new_tensor(matched, sizes, ScalarType::Double); };
+  const auto longs = [&](std::vector<int64_t> sizes) { return new_tensor(matched, sizes, ScalarType::Long); };
+  call.gt_offsets = as_contiguous(gt_offsets);
+  call.values = doubles({k, g, l}), call.means = doubles({k, g, l}), call.counts = longs({k, g, l});
+  call.totals = doubles({2, k}), call.images = doubles({k, images}), call.choice = longs({g, l});
+  call.counters = new_tensor(matched, {0}, ScalarType::Int), call.keys = longs({k, 0});
+  call.split_keys = longs({scratch}), call.split_sorted = longs({scratch});
+  call.responsibility = doubles({2 * scratch});
+
+  point_at_inputs(split.candidates, call.all_costs, matched, call.gt_offsets);
+  split.keys = static_cast<uint64_t*>(call.split_keys.data_ptr());
+  split.sorted = static_cast<uint64_t*>(call.split_sorted.data_ptr());
+  split.responsibility = static_cast<double*>(call.responsibility.data_ptr());
+  p.values = static_cast<double*>(call.values.data_ptr());
+  p.means = static_cast<double*>(call.means.data_ptr());
+  p.counts = static_cast<int64_t*>(call.counts.data_ptr());
+  p.totals = static_cast<double*>(call.totals.data_ptr());
+  p.images = static_cast<double*>(call.images.data_ptr());
+  p.choice = static_cast<int64_t*>(call.choice.data_ptr());
+  call.params = p;
   return call;
 }
 
-// Writes the mean over the objects of an image, in row order. `i` runs over networks x images.
-COLAD_HD void write_indicator_mean(const IndicatorParams& p, int64_t i) {
-  const Rows rows = rows_of_image(p.gt_offsets, i % p.images, p.objects);
-  IndicatorMean mean;
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    mean.add(p.values[i / p.images * p.objects + row]);
+// Writes choice `i` of (G, L). The values, and for a choice by means the totals or the means of images, are complete.
+COLAD_HD void write_choice(const IndicatorParams& p, int64_t i) {
+  const int64_t k = p.networks, n = p.count();
+  const CandidateParams& c = p.split.candidates;
+  switch (p.options.granularity) {
+    case Granularity::iteration:
+      p.choice[i] = first_of_highest(k, [&](int64_t network) { return p.totals[network] / p.totals[k + network]; });
+      break;
+    case Granularity::image: {
+      const int64_t image = image_of_row(c.gt_offsets, c.images, i);
+      p.choice[i] = first_of_highest(k, [&](int64_t network) { return p.images[network * c.images + image]; });
+      break;
+    }
+    case Granularity::object:
+      p.choice[i] = first_of_highest(k, [&](int64_t network) { return p.values[network * n + i]; });
+      break;
+    case Granularity::object_level:
+      p.choice[i] = teacher_of_level(
+          k, [&](int64_t network) { return p.counts[network * n + i]; },
+          [&](int64_t network) { return p.means[network * n + i]; },
+          [&](int64_t network) { return p.values[network * n + i]; });
+      break;
   }
-  p.means[i] = mean.mean();
 }
 
-struct SelectParams {
-  const float* costs;  // (networks, images, anchors)
-  const int64_t *matched, *teacher;
-  float* cost;
-  int64_t networks, images, anchor_count, objects;
-  int64_t level_begin[kMaxLevels + 1];
-  int levels;  // columns of teacher
-};
-
-struct SelectCall {
-  Tensor costs, matched, teacher, cost;
-  SelectParams params;
-};
-
-inline SelectCall select_contract(const Tensor& costs, const Tensor& matched, const Tensor& teacher,
-                                  const std::vector<int64_t>& level_sizes) {
-  check_shape(costs, "costs", {-1, -1, -1}, "(K, B, A)");
-  check_dtype(costs, "costs", ScalarType::Float);
-  SelectParams p{};
-  p.networks = costs.size(0);
-  p.images = costs.size(1);
-  p.anchor_count = costs.size(2);
-  check(p.networks >= 1, "costs should be of at least one network, got ", shape_of(costs));
-  check_shape(matched, "matched", {p.images, p.anchor_count}, "(B, A), as costs");
-  check_dtype(matched, "matched", ScalarType::Long);
-  check_same_device(matched, "matched", costs, "costs");
-  p.levels = level_begins(level_sizes, p.anchor_count, p.level_begin);
-  check_shape(teacher, "teacher", {-1, p.levels}, "(G, L), a column a level");
-  check_dtype(teacher, "teacher", ScalarType::Long);
-  check_same_device(teacher, "teacher", costs, "costs");
-  p.objects = teacher.size(0);
-  SelectCall call{as_contiguous(costs), as_contiguous(matched), as_contiguous(teacher),
-                  new_tensor(costs, {p.images, p.anchor_count}), p};
-  call.params.costs = static_cast<const float*>(call.costs.data_ptr());
-  call.params.matched = static_cast<const int64_t*>(call.matched.data_ptr());
-  call.params.teacher = static_cast<const int64_t*>(call.teacher.data_ptr());
-  call.params.cost = static_cast<float*>(call.cost.data_ptr());
-  return call;
-}
-
-// Writes the cost of one anchor, from the network that is chosen for the anchor's object and level. An anchor without
-// an object has an infinite cost. `i` runs over images x anchors.
-COLAD_HD void write_selected(const SelectParams& p, int64_t i) {
-  const int64_t row = p.matched[i];
-  if (row < 0 || row >= p.objects) {
-    p.cost[i] = std::numeric_limits<float>::infinity();
-    return;
-  }
-  const int64_t chosen = p.teacher[row * p.levels + level_of(i % p.anchor_count, p.level_begin)];
-  p.cost[i] = p.costs[network_or_first(chosen, p.networks) * p.images * p.anchor_count + i];
-}
-
-// The operators. Each function of Backend fills the output of a call.
+// The operator. Backend::run(call) fills the outputs.
 template <typename Backend>
-Tensor indicator_means_op(const Tensor& values, const Tensor& gt_offsets) {
-  const IndicatorCall call = indicator_contract(values, gt_offsets);
-  Backend::means(call);
-  return call.means;
-}
-
-template <typename Backend>
-Tensor select_costs_op(const Tensor& costs, const Tensor& matched, const Tensor& teacher,
-                       std::vector<int64_t> level_sizes) {
-  const SelectCall call = select_contract(costs, matched, teacher, level_sizes);
-  Backend::select(call);
-  return call.cost;
+IndicatorTensors colad_indicators_op(std::vector<Tensor> logits, std::vector<Tensor> boxes, const Tensor& anchors,
+                                     const Tensor& gt_boxes, const Tensor& gt_labels, const Tensor& gt_offsets,
+                                     std::vector<int64_t> level_sizes, std::vector<int64_t> logit_levels,
+                                     std::vector<int64_t> box_levels, std::vector<int64_t> probs,
+                                     std::optional<Tensor> valid, std::optional<Tensor> ignore_boxes,
+                                     std::optional<Tensor> ignore_offsets, const IndicatorOptions& options,
+                                     const MatchOptions& match_options, const SharedCostOptions& cost_options,
+                                     const SplitOptions& split_options) {
+  MatchCall match = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets, match_options,
+                                   /*with_iou=*/false);
+  IndicatorCall call =
+      indicator_contract(logits, boxes, logit_levels, box_levels, probs, gt_boxes, gt_labels, gt_offsets, level_sizes,
+                         std::move(match), options, cost_options, split_options, Backend::kSamplesInPlace);
+  Backend::run(call);
+  return call.outputs();
 }
 
 }  // namespace colad

@@ -24,22 +24,6 @@ struct BoxBlocksView {
   Box<C> around(int64_t block) const { return {left[block], top[block], right[block], bottom[block]}; }
 };
 
-// Whether two boxes may overlap. If not, and neither holds NaN, their overlap is 0.
-template <typename C>
-bool reaches(const Box<C>& a, const Box<C>& b) {
-  return (a.x2 > b.x1) & (a.x1 < b.x2) & (a.y2 > b.y1) & (a.y1 < b.y2);
-}
-
-template <typename C>
-bool is_finite(const Box<C>& box) {
-  return is_finite(box.x1) && is_finite(box.y1) && is_finite(box.x2) && is_finite(box.y2) && is_finite(box_area(box));
-}
-
-template <typename C>
-bool has_nan(const Box<C>& box) {
-  return box.x1 != box.x1 || box.y1 != box.y1 || box.x2 != box.x2 || box.y2 != box.y2;
-}
-
 // The smallest value of a block (the largest with sign -1), without NaN. Every step compares one half of the values
 // with the other half, which is vectorised.
 template <typename C>

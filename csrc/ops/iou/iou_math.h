@@ -35,12 +35,30 @@ COLAD_HD T box_area(const Box<T>& b) {
   return box_width(b) * box_height(b);
 }
 
+template <typename T>
+COLAD_HD bool is_finite(const Box<T>& box) {
+  return is_finite(box.x1) && is_finite(box.y1) && is_finite(box.x2) && is_finite(box.y2) && is_finite(box_area(box));
+}
+
+template <typename T>
+COLAD_HD bool has_nan(const Box<T>& box) {
+  return box.x1 != box.x1 || box.y1 != box.y1 || box.x2 != box.x2 || box.y2 != box.y2;
+}
+
+// Whether two boxes may overlap. If not, and neither holds NaN, their overlap is 0.
+template <typename T>
+COLAD_HD bool reaches(const Box<T>& a, const Box<T>& b) {
+  return (a.x2 > b.x1) & (a.x1 < b.x2) & (a.y2 > b.y1) & (a.y1 < b.y2);
+}
+
 // Which box of a pair may hold NaN. If only one may, a single comparison gives the maximum and keeps NaN. The
-// comparisons of the general case take half of the time of a vectorised loop.
-enum class MayBeNan { either, first, second };
+// comparisons of the general case take half of the time of a vectorised loop. If neither may, CUDA has one instruction
+// for each maximum.
+enum class MayBeNan { either, first, second, neither };
 
 template <MayBeNan nan, typename T>
 COLAD_HD T larger(T a, T b) {
+  if (nan == MayBeNan::neither) return std::fmax(a, b);
   if (nan == MayBeNan::first) return b > a ? b : a;
   if (nan == MayBeNan::second) return a > b ? a : b;
   return maximum(a, b);
@@ -48,15 +66,21 @@ COLAD_HD T larger(T a, T b) {
 
 template <MayBeNan nan, typename T>
 COLAD_HD T smaller(T a, T b) {
+  if (nan == MayBeNan::neither) return std::fmin(a, b);
   if (nan == MayBeNan::first) return b < a ? b : a;
   if (nan == MayBeNan::second) return a < b ? a : b;
   return minimum(a, b);
 }
 
+template <MayBeNan nan, typename T>
+COLAD_HD T extent(T from, T to) {
+  return nan == MayBeNan::neither ? std::fmax(to - from, T(0)) : clamp_at_zero(to - from);
+}
+
 template <MayBeNan nan = MayBeNan::either, typename T>
 COLAD_HD T box_overlap(const Box<T>& a, const Box<T>& b) {
-  const T w = clamp_at_zero(smaller<nan>(a.x2, b.x2) - larger<nan>(a.x1, b.x1));
-  const T h = clamp_at_zero(smaller<nan>(a.y2, b.y2) - larger<nan>(a.y1, b.y1));
+  const T w = extent<nan>(larger<nan>(a.x1, b.x1), smaller<nan>(a.x2, b.x2));
+  const T h = extent<nan>(larger<nan>(a.y1, b.y1), smaller<nan>(a.y2, b.y2));
   return w * h;
 }
 

@@ -34,19 +34,14 @@ struct MatchObjects {
 
 namespace match_anchors_cpu {
 
-// Whether an IoU of 0 can decide a match. If so, some objects must also meet the blocks that they do not reach.
-inline bool zero_matters(const MatchParams& p) { return p.options.iou_threshold <= 0 || p.options.claim_zero_overlap; }
-
-// A block skips an object that does not reach it, as if that object had not been there. Where an IoU of 0 decides, two
-// kinds of objects are not skipped. The first finite one: an anchor whose IoUs are all 0 belongs to the lowest row. And
-// those that are not finite: their IoU is 0 or NaN, whether they reach the block or not.
 template <typename T>
 void collect_objects(const MatchParams& p, int64_t image, MatchObjects<compute_t<T>>& found) {
   using C = compute_t<T>;
   constexpr C kInfinity = std::numeric_limits<C>::infinity();
   found.objects.clear();
   found.everywhere.clear();
-  bool met = !zero_matters(p);
+  const bool everywhere = zero_matters(p.options);
+  bool finite_before = false;
   const int64_t first = p.gt_offsets[image], end = p.gt_offsets[image + 1];
   for (int64_t row = first; row < end; ++row) {
     const MatchBox<C> gt = measured_box<T>(p, p.gt_boxes, row);
@@ -58,10 +53,10 @@ void collect_objects(const MatchParams& p, int64_t image, MatchObjects<compute_t
       found.everywhere.push_back(0);
     }
     const bool finite = is_finite(gt.box);
-    if (zero_matters(p) && (!met || !finite)) {
+    if (everywhere && is_met_everywhere(finite, finite_before)) {
       found.everywhere.back() |= 1u << at % kTestedObjects;
     }
-    met |= finite;
+    finite_before |= finite;
     found.objects.push_back({gt.box, gt.area, static_cast<bits_t<C>>(row - first), C(0), 0, -1});
   }
   const size_t padded = found.everywhere.size() * kTestedObjects;

@@ -6,6 +6,7 @@
 #include "common/boxed.h"
 #include "common/ragged.h"
 #include "ops/iou/iou.h"
+#include "ops/match_anchors/candidate_buckets.h"
 #include "ops/match_anchors/match_anchors_math.h"
 
 namespace colad {
@@ -16,7 +17,7 @@ struct MatchParams {
   const uint8_t* valid;                        // may be null
   int64_t valid_stride_image;                  // 0 if all images share `valid`
   int64_t* matched;
-  void* iou;
+  void* iou;  // may be null
   int64_t images, anchor_count, objects, ignore_count;
   MatchOptions options;
 };
@@ -54,6 +55,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   check_shape(gt_boxes, "gt_boxes", {-1, 4}, "(G, 4)");
   check_same_dtype(gt_boxes, "gt_boxes", anchors, "anchors");
   check_same_device(gt_boxes, "gt_boxes", anchors, "anchors");
+  check(gt_boxes.size(0) <= INT32_MAX, "gt_boxes should have fewer than 2^31 rows, got ", gt_boxes.size(0));
   MatchParams p{};
   p.images = check_offsets(gt_offsets, "gt_offsets", gt_boxes.size(0), anchors, "anchors");
   p.anchor_count = anchors.size(0);
@@ -100,7 +102,7 @@ inline MatchCall match_contract(const Tensor& anchors, const Tensor& gt_boxes, c
   q.ignore_boxes = data_or_null<void>(call.ignore_boxes);
   q.ignore_offsets = data_or_null<int64_t>(call.ignore_offsets);
   q.matched = static_cast<int64_t*>(call.matched.data_ptr());
-  q.iou = call.iou.data_ptr();
+  q.iou = with_iou ? call.iou.data_ptr() : nullptr;
   return call;
 }
 
@@ -133,10 +135,17 @@ COLAD_HD MatchBox<compute_t<T>> measured_box(const MatchParams& p, const void* b
   return {box, box_area(box)};
 }
 
-// Both passes evaluate this one expression, so that a tie is exact.
 template <typename C>
-COLAD_HD C match_iou(const MatchBox<C>& gt, const MatchBox<C>& anchor) {
-  return iou_of(gt.box, gt.area, anchor.box, anchor.area);
+COLAD_HD C match_overlap(const MatchBox<C>& gt, const MatchBox<C>& anchor) {
+  return box_overlap<MayBeNan::neither>(gt.box, anchor.box);
+}
+
+// iou_of for two boxes whose areas are not NaN, from their overlap. Boxes that overlap have a union > 0, and other boxes
+// need no division: their IoU is 0, or NaN if the overlap is infinity times 0. Both passes evaluate this one expression,
+// so that a tie is exact.
+template <typename C>
+COLAD_HD C match_iou(C overlap, const MatchBox<C>& gt, const MatchBox<C>& anchor) {
+  return overlap > C(0) ? overlap / (gt.area + anchor.area - overlap) : overlap;
 }
 
 // The operator. Backend::run(call) fills the outputs.
@@ -149,8 +158,19 @@ std::tuple<Tensor, Tensor> match_anchors_op(const Tensor& anchors, const Tensor&
   return {call.matched, call.iou};
 }
 
+// What an assignment on CUDA does with the matches: the matched anchors are listed in the buckets of their objects, and
+// the costs (networks, images, anchors) of all other anchors are written. Without `cost` nothing is done, and the
+// buckets have only `object_best`.
+struct MatchSink {
+  CandidateBuckets buckets;
+  float* cost;
+};
+
+class CudaScope;
+
 struct MatchAnchorsCuda {
   static void run(const MatchCall& call);
+  static void match(const MatchCall& call, const MatchSink& sink, const CudaScope& scope);
 };
 
 }  // namespace colad

@@ -112,7 +112,7 @@ void first_pass(const ImageView<T> v, compute_t<T> threshold) {
       }
     }
     for (int64_t k = 0; k < end - begin; ++k) {
-      v.matched[begin + k] = is_own_match<C>({best[k], row[k]}, threshold) ? v.first_row + row[k] : kBackground;
+      v.matched[begin + k] = is_own_match<C, Bits>({best[k], row[k]}, threshold) ? v.first_row + row[k] : kBackground;
     }
     if (v.own != nullptr) {
       for (int64_t k = 0; k < end - begin; ++k) {

@@ -1,191 +1,273 @@
-// match_anchors on CUDA: two passes over (tile of anchors) x (objects of the image). Tiles of objects lie in shared
-// memory.
+// match_anchors on CUDA, in two passes. The first finds the largest IoU of every object with any anchor; it is left out
+// if no object claims anchors. The second finds the match of every anchor.
 //
-// An object's best IoU is an integer atomic maximum of the bits of values >= 0, which have the order of the values.
-// Each block first takes the maximum of its own anchors in shared memory and then updates global memory once per
-// object. The result does not depend on the order of the updates.
+// A thread has one anchor. The warps of a block do not depend on each other: each meets the objects that reach the box
+// around its anchors (match_warp.cuh). All images have the same anchors, so a warp reads its anchors once for
+// several objects of any images (first pass), or for several images (second pass).
+//
+// An object's largest IoU is an integer atomic maximum of the bits of values >= 0, which have the order of the values.
+// The result does not depend on the order of the updates.
 #include "common/boxed.h"
-#include "common/cuda.cuh"
-#include "ops/match_anchors/match_anchors.h"
+#include "ops/match_anchors/candidate_lists.cuh"
+#include "ops/match_anchors/match_tiles.cuh"
+#include "ops/match_anchors/match_warp.cuh"
 
 namespace colad {
 namespace {
 
-// Anchors of a tile, one per thread. 4 warps share the objects that they load. Not tuned on a card.
-constexpr int kBlock = 128;
-// Objects in shared memory at a time. Most images have fewer. They take 3 KB, in double 6 KB.
-constexpr int kTile = 128;
+// Objects of a part of the first pass, and images of a part of the second. To read the anchors and to find their hull
+// takes as many instructions as 4 objects that reach it, or two images. But the warps of coarse levels meet all objects
+// of a part one after the other, and the others wait for them at the end of the kernel. Not tuned on a card.
+constexpr int kObjects = 16, kImages = 4;
+constexpr int kWarps = kTile / kWarp;
 
-// Writes the result of the first pass for one anchor.
+// Finds the largest IoU of each object of a part with the anchors of a tile.
 template <typename T>
-__device__ void write_first_pass(const MatchParams& p, int64_t image, int64_t anchor,
-                                 const BestObject<compute_t<T>>& best) {
-  const int64_t i = image * p.anchor_count + anchor;
-  static_cast<T*>(p.iou)[i] = static_cast<T>(clamp_at_zero(best.iou));
-  p.matched[i] = resolve_match(best, -1, static_cast<compute_t<T>>(p.options.iou_threshold), LowQuality::none);
+__device__ void find_best_of_objects(const MatchParams& p, unsigned tile, unsigned part,
+                                     Bits<compute_t<T>>* object_best, WarpObjects<compute_t<T>>& objects) {
+  using C = compute_t<T>;
+  const int own_lane = threadIdx.x % kWarp, row = static_cast<int>(part) * kObjects + own_lane;
+  const TileAnchor<C> own = anchor_of_tile<T>(p, tile);
+  const Box<C> hull = hull_of_warp(own.box.box);
+  MatchBox<C> gt{box_of_nothing<C>(), C(0)};
+  int64_t image = 0;
+  if (own_lane < kObjects && row < static_cast<int>(p.objects)) {
+    gt = measured_box<T>(p, p.gt_boxes, row);
+    image = p.valid_stride_image == 0 ? 0 : image_of_row(p.gt_offsets, p.images, row);
+  }
+  const unsigned met = __ballot_sync(kFullMask, reaches(gt.box, hull));
+  objects.write({gt, C(-1)});
+  Bits<C> best = 0;  // of this lane's object
+  objects.for_each(met, [&]<int count>(const int (&lanes)[count], const MetObject<C>(&met_objects)[count]) {
+    C ious[count];
+    match_ious(met_objects, own.box, ious);
+    for (int i = 0; i < count && p.valid_stride_image != 0; ++i) {
+      const bool takes_part = own.takes_part_in(p, __shfl_sync(kFullMask, image, lanes[i]));
+      ious[i] = takes_part ? ious[i] : C(0);
+    }
+    Bits<C> tops[count];
+    for (int i = 0; i < count; ++i) {
+      tops[i] = warp_max(ious[i] > C(0) ? bits_of(ious[i]) : Bits<C>(0));  // an area of NaN gives an IoU of NaN
+    }
+    for (int i = 0; i < count; ++i) {
+      best = lanes[i] == own_lane ? tops[i] : best;
+    }
+  });
+  if (best > 0) {
+    atomicMax(&object_best[row], best);
+  }
 }
 
-// What the second pass finds for one anchor: its own best object, and the last object that claims it (-1 for none).
-template <typename C>
-struct SecondPass {
-  BestObject<C> own{C(-1), -1};
-  int64_t claimed = -1;
+template <typename T>
+__global__ void first_pass_kernel(const __grid_constant__ MatchParams p, const Items items, void* object_best) {
+  using C = compute_t<T>;
+  __shared__ WarpObjects<C> objects[kWarps];
+  wait_for_previous_kernel();
+  for_each_item(items, [&](unsigned tile, unsigned part) {
+    find_best_of_objects<T>(p, tile, part, static_cast<Bits<C>*>(object_best), objects[threadIdx.x / kWarp]);
+  });
+}
 
-  __device__ void meet_object(C iou, int64_t row, C best_of_object, bool claim_zero_overlap) {
-    meet(own, iou, row);
-    if (ties_best(iou, best_of_object, claim_zero_overlap)) {
-      claimed = row;
-    }
-  }
+// The options in the type of the computation.
+template <typename C>
+struct SecondPassOptions {
+  C iou_threshold, ignore_iof;
+  LowQuality low_quality;
+  bool claim_zero_overlap, zero_matters;
+
+  explicit SecondPassOptions(const MatchOptions& o)
+      : iou_threshold(static_cast<C>(o.iou_threshold)),
+        ignore_iof(static_cast<C>(o.ignore_iof)),
+        low_quality(o.low_quality),
+        claim_zero_overlap(o.claim_zero_overlap),
+        zero_matters(colad::zero_matters(o)) {}
 };
 
-// Writes the match: claims first (not for LowQuality::none), then ignore boxes.
+// What the second pass finds for one anchor in one image: its own best object, and the last object that claims it.
+// Their rows are -1 for none.
+template <typename C>
+struct Found {
+  BestObject<C, int> own{C(-1), -1};
+  int claimed = -1;
+};
+
+// Whether an object of the same image, before `row`, is finite. The first one nearly always is.
 template <typename T>
-__device__ void write_second_pass(const MatchParams& p, int64_t image, int64_t anchor,
-                                  const MatchBox<compute_t<T>>& box, const SecondPass<compute_t<T>>& pass) {
-  using C = compute_t<T>;
-  int64_t& matched = p.matched[image * p.anchor_count + anchor];
-  if (p.options.low_quality != LowQuality::none) {
-    matched = resolve_match(pass.own, pass.claimed, static_cast<C>(p.options.iou_threshold), p.options.low_quality);
+__device__ bool finite_before(const MatchParams& p, int row) {
+  const int64_t image = image_of_row(p.gt_offsets, p.images, row);
+  for (int64_t i = rows_of_image(p.gt_offsets, image, p.objects).begin; i < row; ++i) {
+    if (is_finite(match_box<T>(p, p.gt_boxes, i))) {
+      return true;
+    }
   }
-  if (matched == kBackground && p.ignore_boxes != nullptr) {
+  return false;
+}
+
+// A warp of the second pass. It reads the objects in chunks of 32, from `first_row` on. A chunk may hold objects of
+// several images, and they are met image by image.
+template <typename T>
+struct SecondPassWarp {
+  using C = compute_t<T>;
+  const MatchParams& p;
+  const MatchSink& sink;
+  const SecondPassOptions<C>& options;
+  const Bits<C>* object_best;
+  WarpObjects<C>& objects;
+  TileAnchor<C> own;
+  Box<C> hull;
+  int chunk_end;       // the row after those of the chunk
+  unsigned left, met;  // lanes of the chunk: those that no image has taken yet, and those that the warp has to meet
+
+  __device__ void read_chunk() {
+    const int row = chunk_end + threadIdx.x % kWarp;
+    MetObject<C> object{{box_of_nothing<C>(), C(0)}, C(-1)};
+    bool meets = false;
+    if (row < static_cast<int>(p.objects)) {
+      object.box = measured_box<T>(p, p.gt_boxes, row);
+      if (options.low_quality != LowQuality::none) {
+        const C best = value_of(object_best[row]);
+        object.tie = ties_best(best, best, options.claim_zero_overlap) ? best : C(-1);
+      }
+      // An object that claims the anchors of IoU 0 meets them all.
+      const Box<C>& box = object.box.box;
+      meets = reaches(box, hull) || object.tie == C(0) ||
+              (options.zero_matters && is_met_everywhere(is_finite(box), finite_before<T>(p, row)));
+      meets &= object.box.area == object.box.area;  // an object whose area is NaN matches nothing
+    }
+    objects.write(object);
+    chunk_end += kWarp;
+    left = kFullMask;
+    met = __ballot_sync(kFullMask, meets);
+  }
+
+  // Meets the objects of an image: the next that no image has taken yet, up to the row `end`.
+  __device__ Found<C> meet_objects(int end) {
+    Found<C> found;
+    while (true) {
+      const int first = chunk_end - kWarp;
+      const unsigned of_image = left & __ballot_sync(kFullMask, first + static_cast<int>(threadIdx.x % kWarp) < end);
+      left ^= of_image;
+      objects.for_each(met & of_image,
+                       [&]<int count>(const int (&lanes)[count], const MetObject<C>(&met_objects)[count]) {
+                         C ious[count];
+                         match_ious(met_objects, own.box, ious);
+                         for (int i = 0; i < count; ++i) {
+                           meet(found.own, ious[i], first + lanes[i]);
+                           found.claimed = ious[i] == met_objects[i].tie ? first + lanes[i] : found.claimed;
+                         }
+                       });
+      if (end <= chunk_end) {
+        return found;
+      }
+      read_chunk();
+    }
+  }
+
+  __device__ bool lies_in_ignore_box(int64_t image) const {
     const Rows rows = rows_of_image(p.ignore_offsets, image, p.ignore_count);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
-      const Box<C> ignore = match_box<T>(p, p.ignore_boxes, row);
-      if (is_ignored(ignore, box.box, box.area, static_cast<C>(p.options.ignore_iof))) {
-        matched = kIgnored;
-        return;
+      if (is_ignored(match_box<T>(p, p.ignore_boxes, row), own.box.box, own.box.area, options.ignore_iof)) {
+        return true;
       }
     }
+    return false;
   }
-}
-
-// The bits of a value >= 0 as an integer. Integers of this kind have the order of the values.
-__device__ int ordered_bits(float value) { return __float_as_int(value); }
-__device__ long long ordered_bits(double value) { return __double_as_longlong(value); }
-__device__ float value_of(int bits) { return __int_as_float(bits); }
-__device__ double value_of(long long bits) { return __longlong_as_double(bits); }
-
-template <typename C>
-struct Tile {
-  using Bits = decltype(ordered_bits(C(0)));
-  MatchBox<C> gt[kTile];
-  Bits best[kTile];  // best IoU: in the first pass with this block's anchors, in the second with all anchors
 };
 
-__device__ int64_t tiles_of(const MatchParams& p) { return (p.anchor_count + kBlock - 1) / kBlock; }
-
-// The anchor of this thread in work item `item`. Items go image by image, tile by tile. `exists` is false for threads
-// past the last anchor of the image.
-template <typename C>
-struct TileAnchor {
-  int64_t image, anchor;
-  bool exists, takes_part;
-  MatchBox<C> box;
-};
-
+// The match of an anchor in an image is final here, and it is written nowhere else. All threads of a block call this
+// function, for one image after the other.
 template <typename T>
-__device__ TileAnchor<compute_t<T>> tile_anchor(const MatchParams& p, int64_t item) {
-  TileAnchor<compute_t<T>> a{item / tiles_of(p), item % tiles_of(p) * kBlock + threadIdx.x, false, false, {}};
-  a.exists = a.anchor < p.anchor_count;
-  a.takes_part = a.exists && anchor_is_valid(p, a.image, a.anchor);
-  if (a.takes_part) {
-    a.box = measured_box<T>(p, p.anchors, a.anchor);
-  }
-  return a;
-}
-
-// Calls visit(first row, number of rows) for every tile of the image's objects. `best(row)` is the value that
-// Tile::best starts with. All threads of the block call this function.
-template <typename T, typename Best, typename Visit>
-__device__ void for_each_tile(const MatchParams& p, int64_t image, Tile<compute_t<T>>& tile, Best best, Visit visit) {
-  const Rows rows = rows_of_image(p.gt_offsets, image, p.objects);
-  for (int64_t first = rows.begin; first < rows.end; first += kTile) {
-    const int count = static_cast<int>(rows.end - first < kTile ? rows.end - first : kTile);
-    __syncthreads();  // no thread reads the previous tile any more
-    for (int i = threadIdx.x; i < count; i += kBlock) {
-      tile.gt[i] = measured_box<T>(p, p.gt_boxes, first + i);
-      tile.best[i] = best(first + i);
+__device__ void finish_anchor(const MatchParams& p, const MatchSink& sink, int64_t image,
+                              const TileAnchor<compute_t<T>>& own, int matched, compute_t<T> iou) {
+  const int64_t i = image * p.anchor_count + own.anchor;
+  if (own.exists()) {
+    p.matched[i] = matched;
+    if (p.iou != nullptr) {
+      static_cast<T*>(p.iou)[i] = static_cast<T>(clamp_at_zero(iou));
     }
-    __syncthreads();
-    visit(first, count);
+  }
+  if (sink.cost != nullptr) {
+    if (matched >= 0 && image_of_row(p.gt_offsets, p.images, matched) != image) {
+      matched = kBackground;  // wrong offsets: a row has one image, or its bucket would mix anchors of several
+      p.matched[i] = matched;
+    }
+    list_anchor(sink.buckets, i, own.exists() ? matched : static_cast<int>(kBackground));
+    for (int network = 0; own.exists() && matched < 0 && network < sink.buckets.networks; ++network) {
+      sink.cost[network * sink.buckets.places() + i] = std::numeric_limits<float>::infinity();
+    }
   }
 }
 
+// Finds the matches of the anchors of a tile in the images of a part.
 template <typename T>
-__global__ void first_pass_kernel(const __grid_constant__ MatchParams p, void* best_of_objects) {
+__device__ void match_tile(SecondPassWarp<T>& warp, unsigned tile, unsigned part) {
   using C = compute_t<T>;
-  using Bits = typename Tile<C>::Bits;
-  __shared__ Tile<C> tile;
-  Bits* object_best = static_cast<Bits*>(best_of_objects);  // (G,)
-  for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
-    const TileAnchor<C> own = tile_anchor<T>(p, item);
-    BestObject<C> best{C(-1), -1};
-    for_each_tile<T>(
-        p, own.image, tile, [](int64_t) { return Bits(0); },
-        [&](int64_t first, int count) {
-          for (int i = 0; own.takes_part && i < count; ++i) {
-            const C iou = match_iou(tile.gt[i], own.box);
-            meet(best, iou, first + i);
-            if (iou > C(0)) {
-              atomicMax(&tile.best[i], ordered_bits(iou));
-            }
-          }
-          __syncthreads();
-          for (int i = threadIdx.x; i < count; i += kBlock) {
-            if (tile.best[i] > Bits(0)) {
-              atomicMax(&object_best[first + i], tile.best[i]);
-            }
-          }
-        });
-    if (own.exists) {
-      write_first_pass<T>(p, own.image, own.anchor, best);
+  const MatchParams& p = warp.p;
+  const SecondPassOptions<C>& options = warp.options;
+  warp.own = anchor_of_tile<T>(p, tile);
+  warp.hull = hull_of_warp(warp.own.box.box);
+  int64_t image = int64_t(part) * kImages;
+  const int64_t* offset = p.gt_offsets + image;
+  warp.chunk_end = static_cast<int>(rows_of_image(p.gt_offsets, image, p.objects).begin);
+  warp.left = warp.met = 0;
+  for (int images = minimum(static_cast<int>(p.images - image), kImages); images > 0; --images) {
+    const int end = minimum(static_cast<int>(*++offset), static_cast<int>(p.objects));
+    const Found<C> found = warp.meet_objects(end);
+    const bool takes_part = warp.own.takes_part_in(p, image);
+    int matched = resolve_match(found.own, found.claimed, options.iou_threshold, options.low_quality);
+    matched = takes_part ? matched : static_cast<int>(kBackground);
+    if (p.ignore_boxes != nullptr && takes_part && matched < 0 && warp.lies_in_ignore_box(image)) {
+      matched = kIgnored;
     }
+    finish_anchor<T>(p, warp.sink, image, warp.own, matched, takes_part ? found.own.iou : C(0));
+    ++image;
   }
 }
 
 template <typename T>
-__global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const void* best_of_objects) {
+__global__ void second_pass_kernel(const __grid_constant__ MatchParams p, const __grid_constant__ MatchSink sink,
+                                   const Items items, const SecondPassOptions<compute_t<T>> options,
+                                   const void* object_best) {
   using C = compute_t<T>;
-  using Bits = typename Tile<C>::Bits;
-  __shared__ Tile<C> tile;
-  const Bits* object_best = static_cast<const Bits*>(best_of_objects);
-  for (int64_t item = blockIdx.x; item < p.images * tiles_of(p); item += gridDim.x) {
-    const TileAnchor<C> own = tile_anchor<T>(p, item);
-    SecondPass<C> pass;
-    if (p.options.low_quality != LowQuality::none) {
-      for_each_tile<T>(
-          p, own.image, tile, [&](int64_t row) { return object_best[row]; },
-          [&](int64_t first, int count) {
-            for (int i = 0; own.takes_part && i < count; ++i) {
-              const C iou = match_iou(tile.gt[i], own.box);
-              pass.meet_object(iou, first + i, value_of(tile.best[i]), p.options.claim_zero_overlap);
-            }
-          });
-    }
-    if (own.takes_part) {
-      write_second_pass<T>(p, own.image, own.anchor, own.box, pass);
-    }
+  __shared__ WarpObjects<C> objects[kWarps];
+  __shared__ int32_t scratch[kWarps];
+  SecondPassWarp<T> warp{
+      p, sink, options, static_cast<const Bits<C>*>(object_best), objects[threadIdx.x / kWarp], {}, {}, 0, 0, 0};
+  wait_for_previous_kernel();
+  for_each_item(items, [&](unsigned tile, unsigned part) { match_tile(warp, tile, part); });
+  if (sink.cost != nullptr) {
+    begin_buckets<kTile>(sink.buckets, scratch);
   }
 }
 
 }  // namespace
 
+void MatchAnchorsCuda::match(const MatchCall& call, const MatchSink& sink, const CudaScope& scope) {
+  const MatchParams& p = call.params;
+  const Items first(p.anchor_count, p.objects, kObjects), second(p.anchor_count, p.images, kImages);
+  void* const object_best = sink.buckets.object_best;
+  dispatch_floating(call.dtype, [&]<typename T>() {
+    if (p.options.low_quality != LowQuality::none && p.objects > 0 && p.anchor_count > 0) {
+      launch(first_pass_kernel<T>, first.grid, kTile, 0, scope.stream(), p, first, object_best);
+    }
+    launch_dependent(second_pass_kernel<T>, second.grid, kTile, 0, scope.stream(), p, sink, second,
+                     SecondPassOptions<compute_t<T>>(p.options), object_best);
+  });
+}
+
 void MatchAnchorsCuda::run(const MatchCall& call) {
   const MatchParams& p = call.params;
-  const int64_t work = p.images * p.anchor_count;
-  if (work == 0) {
+  if (p.images * p.anchor_count == 0) {
     return;
   }
   const CudaScope scope(call.anchors);
-  Tensor object_best = new_tensor(call.anchors, {p.objects}, compute_type(call.dtype));
-  torch::stable::zero_(object_best);
-  dispatch_floating(call.dtype, [&]<typename T>() {
-    launch(first_pass_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p, object_best.data_ptr());
-    if (p.options.low_quality != LowQuality::none || p.ignore_boxes != nullptr) {
-      launch(second_pass_kernel<T>, grid_for(work, kBlock), kBlock, 0, scope.stream(), p, object_best.data_ptr());
-    }
-  });
+  MatchSink sink{};
+  Tensor object_best = new_tensor(call.anchors, {p.objects}, ScalarType::Long);
+  if (p.options.low_quality != LowQuality::none && p.objects > 0) {
+    torch::stable::zero_(object_best);
+  }
+  sink.buckets.object_best = static_cast<int64_t*>(object_best.data_ptr());
+  match(call, sink, scope);
 }
 
 }  // namespace colad

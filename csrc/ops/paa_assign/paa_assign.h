@@ -26,11 +26,11 @@ PaaAssignTensors paa_assign_op(std::vector<Tensor> logits, std::vector<Tensor> b
                                const MatchOptions& match_options, const CostOptions& cost_options,
                                const SplitOptions& split_options) {
   const MatchCall match = match_contract(anchors, gt_boxes, gt_offsets, valid, ignore_boxes, ignore_offsets,
-                                         match_options, Backend::kWritesIou);
+                                         match_options, /*with_iou=*/false);
   const AssignCostCall cost =
       assign_cost_contract(logits, boxes, gt_boxes, gt_labels, match.matched, cost_options, "anchors");
   const SplitCall split = split_contract(cost.cost, match.matched, gt_offsets, gt_boxes.size(0), level_sizes,
-                                         split_options, Backend::kSamplesInPlace, Backend::kSplitsOverMatches);
+                                         split_options, Backend::kSamplesInPlace, /*over_matched=*/true);
   Backend::run({match, cost, split});
   const auto& [matched, num_pos, mean, std, weights, means, variances] = split.outputs();
   return {matched, cost.cost, num_pos, mean, std, weights, means, variances};

@@ -11,7 +11,6 @@ namespace {
 constexpr int64_t kAnchorsAThread = 1 << 13;  // with their costs and the fits, over 100 us of work
 
 struct PaaAssignCpu {
-  static constexpr bool kWritesIou = false, kSplitsOverMatches = true;
   static constexpr int64_t kSamplesInPlace = INT64_MAX;
 
   static void run(const PaaAssignCall& call) {

@@ -2,10 +2,12 @@
 // positives.
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 
 #include "common/boxed.h"
 #include "ops/gmm_em/gmm_em.h"
+#include "ops/match_anchors/candidate_buckets.h"
 #include "ops/split_candidates/candidates.h"
 
 namespace colad {
@@ -15,7 +17,7 @@ using SplitTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, 
 
 struct SplitParams {
   CandidateParams candidates;
-  int64_t capacity;  // the most samples an object can have: the sum over the levels of min(topk, anchors of the level)
+  int64_t capacity;  // the most samples an object can have
   SplitOptions options;
   int64_t *matched, *num_pos;
   double *mean, *std, *weights, *means, *variances;
@@ -49,6 +51,15 @@ struct SplitCall {
   SplitTensors outputs() const { return {matched, num_pos, mean, std, weights, means, variances}; }
 };
 
+// The most samples an object can have.
+inline int64_t most_samples(const std::vector<int64_t>& level_sizes, int64_t topk) {
+  int64_t samples = 0;
+  for (int64_t size : level_sizes) {
+    samples += std::min(size, topk);
+  }
+  return samples;
+}
+
 // Scratch memory is allocated only if an object can have more than `samples_in_place` samples; up to that number the
 // backend holds the samples itself. `over_matched`: the positives overwrite the matches, which are contiguous, instead
 // of going to a new tensor.
@@ -57,9 +68,7 @@ inline SplitCall split_contract(const Tensor& cost, const Tensor& matched, const
                                 int64_t samples_in_place, bool over_matched = false) {
   SplitParams p{};
   p.candidates = candidate_contract(cost, matched, gt_offsets, level_sizes, objects);
-  for (int64_t size : level_sizes) {
-    p.capacity += size < options.topk ? size : options.topk;
-  }
+  p.capacity = most_samples(level_sizes, options.topk);
   p.options = options;
 
   const auto doubles = [&](std::vector<int64_t> sizes) { return new_tensor(cost, sizes, ScalarType::Double); };
@@ -122,9 +131,13 @@ SplitTensors split_candidates_op(const Tensor& cost, const Tensor& matched, cons
   return call.outputs();
 }
 
+class CudaScope;
+
 struct SplitCandidatesCuda {
   static constexpr int64_t kSamplesInPlace = 128;  // in shared memory; 9 samples on each of 5 levels are 45
   static void run(const SplitCall& call);
+  // Splits the candidates in the buckets. The matches of all other anchors are final.
+  static void split(const SplitParams& p, const CandidateBuckets& buckets, const CudaScope& scope);
 };
 
 }  // namespace colad

@@ -19,66 +19,10 @@ bool is_match(int64_t row, int64_t first, int64_t end) {
   return (row == kBackground) | (row == kIgnored) | ((row >= first) & (row < end));
 }
 
-void check_data(const CandidateParams& p) {
-  for (int64_t image = 0; image < p.images; ++image) {
-    const int64_t* matched = p.matched + image * p.anchor_count;
-    const int64_t first = p.gt_offsets[image], end = p.gt_offsets[image + 1];
-    int64_t bad = 0;
-    for (int64_t anchor = 0; anchor < p.anchor_count; ++anchor) {
-      bad += !is_match(matched[anchor], first, end);
-    }
-    for (int64_t anchor = 0; bad > 0 && anchor < p.anchor_count; ++anchor) {
-      check(is_match(matched[anchor], first, end), "matched should be -1, -2 or a row of the image's objects, ", first,
-            "..", end - 1, ", got ", matched[anchor], " at image ", image, ", anchor ", anchor);
-    }
-  }
-}
-
-struct MeanAndStd {
-  double mean, std;
-};
-
-MeanAndStd moments_of(const uint64_t* keys, int64_t count) {
-  double sum = 0.0, squares = 0.0;
-  for (int64_t i = 0; i < count; ++i) {
-    sum += sample_cost(keys[i]);
-  }
-  const double mean = mean_of(sum, count);
-  for (int64_t i = 0; i < count; ++i) {
-    squares += (sample_cost(keys[i]) - mean) * (sample_cost(keys[i]) - mean);
-  }
-  return {mean, std_of(squares, count)};
-}
-
-// Calls visit(level, begin, end) for the candidates of each level. The keys are in anchor order, so the levels follow
-// each other.
-template <typename Visit>
-void for_each_level(const CandidateParams& p, uint64_t* begin, uint64_t* end, Visit visit) {
-  for (int level = 0; level < p.levels; ++level) {
-    uint64_t* stop =
-        std::find_if(begin, end, [&](uint64_t key) { return sample_anchor(key) >= p.level_begin[level + 1]; });
-    visit(level, begin, stop);
-    begin = stop;
-  }
-}
-
 void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* keys, int64_t count, FitBuffer& buffer) {
   const MeanAndStd moments = moments_of(keys, count);
-  uint64_t* samples_end = keys;  // the samples move to the front of `keys`
-  for_each_level(p.candidates, keys, keys + count, [&](int, uint64_t* begin, uint64_t* end) {
-    const int64_t kept = std::min<int64_t>(p.options.topk, end - begin);
-    std::nth_element(begin, begin + kept, end);
-    samples_end = samples_end == begin ? begin + kept : std::copy(begin, begin + kept, samples_end);
-  });
-  std::sort(keys, samples_end);
-  const int64_t samples = samples_end - keys;
-
-  buffer.resize(samples);
-  double* const costs = buffer.value();
-  for (int64_t i = 0; i < samples; ++i) {
-    costs[i] = sample_cost(keys[i]);
-  }
-  const EmResult fit = fit_and_score(buffer, p.options.mixture);
+  const EmResult fit = fit_samples(p, keys, count, buffer);
+  const int64_t samples = buffer.count();
   const auto label = [&](int64_t i) { return static_cast<int>(buffer.label()[i]); };
   Peak peak{0.0, -1};
   for (int64_t i = 0; i < samples; ++i) {
@@ -91,16 +35,6 @@ void split_object(const SplitParams& p, int64_t image, int64_t row, uint64_t* ke
     num_pos += fate == Fate::positive;
   }
   write_object(p, row, fit.mixture, moments.mean, moments.std, num_pos);
-}
-
-// Calls visit(row, keys, count) for the objects of an image.
-template <typename VisitObject>
-void for_each_object(const CandidateParams& p, int64_t image, Buckets& buckets, VisitObject visit) {
-  const int64_t first = p.gt_offsets[image];
-  for (int64_t row = first; row < p.gt_offsets[image + 1]; ++row) {
-    const int64_t at = buckets.begin[row - first];
-    visit(row, buckets.keys.data() + at, buckets.begin[row - first + 1] - at);
-  }
 }
 
 // Calls visit(image, scratch) for every image, in parallel. Each thread has its own scratch memory.
@@ -120,7 +54,7 @@ struct SplitCandidatesCpu {
 
   static void run(const SplitCall& call) {
     const SplitParams& p = call.params;
-    check_data(p.candidates);
+    check_matches(p.candidates);
     for_each_image(p.candidates, [&](int64_t image, SplitScratch& scratch) { split_image(p, image, scratch); });
   }
 };
@@ -128,7 +62,7 @@ struct SplitCandidatesCpu {
 struct CostStatisticsCpu {
   static void run(const StatisticsCall& call) {
     const StatisticsParams& p = call.params;
-    check_data(p.candidates);
+    check_matches(p.candidates);
     for (int64_t network = 0; network < p.networks; ++network) {
       const CandidateParams candidates = p.of_network(network);
       for_each_image(candidates, [&](int64_t image, SplitScratch& scratch) {
@@ -171,6 +105,50 @@ void Buckets::fill(const CandidateParams& p, int64_t image) {
   for (size_t i = 0; i < found_.size(); ++i) {
     keys[next_[object_of_[i]]++] = found_[i];
   }
+}
+
+void check_matches(const CandidateParams& p) {
+  for (int64_t image = 0; image < p.images; ++image) {
+    const int64_t* matched = p.matched + image * p.anchor_count;
+    const int64_t first = p.gt_offsets[image], end = p.gt_offsets[image + 1];
+    int64_t bad = 0;
+    for (int64_t anchor = 0; anchor < p.anchor_count; ++anchor) {
+      bad += !is_match(matched[anchor], first, end);
+    }
+    for (int64_t anchor = 0; bad > 0 && anchor < p.anchor_count; ++anchor) {
+      check(is_match(matched[anchor], first, end), "matched should be -1, -2 or a row of the image's objects, ", first,
+            "..", end - 1, ", got ", matched[anchor], " at image ", image, ", anchor ", anchor);
+    }
+  }
+}
+
+MeanAndStd moments_of(const uint64_t* keys, int64_t count) {
+  double sum = 0.0, squares = 0.0;
+  for (int64_t i = 0; i < count; ++i) {
+    sum += sample_cost(keys[i]);
+  }
+  const double mean = mean_of(sum, count);
+  for (int64_t i = 0; i < count; ++i) {
+    squares += (sample_cost(keys[i]) - mean) * (sample_cost(keys[i]) - mean);
+  }
+  return {mean, std_of(squares, count)};
+}
+
+EmResult fit_samples(const SplitParams& p, uint64_t* keys, int64_t count, FitBuffer& buffer) {
+  uint64_t* samples_end = keys;
+  for_each_level(p.candidates, keys, keys + count, [&](int, uint64_t* begin, uint64_t* end) {
+    const int64_t kept = std::min<int64_t>(p.options.topk, end - begin);
+    std::nth_element(begin, begin + kept, end);
+    samples_end = samples_end == begin ? begin + kept : std::copy(begin, begin + kept, samples_end);
+  });
+  std::sort(keys, samples_end);
+  const int64_t samples = samples_end - keys;
+  buffer.resize(samples);
+  double* const costs = buffer.value();
+  for (int64_t i = 0; i < samples; ++i) {
+    costs[i] = sample_cost(keys[i]);
+  }
+  return fit_and_score(buffer, p.options.mixture);
 }
 
 void split_image(const SplitParams& p, int64_t image, SplitScratch& scratch) {

@@ -1,147 +1,84 @@
-// split_candidates and cost_statistics on CUDA: one block an object.
-//
-// A block reads the matches of its image once. It lists the keys of its object's candidates in shared memory, in any
-// order: the keys are distinct, so the choice does not depend on their order. Then each warp finds the k cheapest
-// candidates of a level in k rounds. A round is a minimum over the keys that are larger than the last one found. The
-// few samples are sorted by counting, and the first warp fits them and writes the results. If an object has more
-// candidates than the list can hold, the block reads the anchors again in every round, and takes the minimum over the
+// split_candidates and cost_statistics on CUDA. Two kernels bucket the candidates by object; then an object has one
 // block.
-#include "ops/gmm_em/gmm_em_warp.cuh"
+#include "ops/match_anchors/candidate_lists.cuh"
+#include "ops/split_candidates/candidate_keys.cuh"
 #include "ops/split_candidates/cost_statistics.h"
-#include "ops/split_candidates/object_candidates.cuh"
+#include "ops/split_candidates/object_split.cuh"
 
 namespace colad {
 namespace {
 
-// Keys are distinct, so the rank of a key is the number of smaller keys.
-__device__ void sort_by_rank(const uint64_t* keys, uint64_t* sorted, int64_t samples) {
-  for (int64_t i = threadIdx.x; i < samples; i += blockDim.x) {
-    int64_t rank = 0;
-    for (int64_t j = 0; j < samples; ++j) {
-      rank += keys[j] < keys[i];
+// Lists the anchors that are matched to an object of their image. `matched`: where the matches of all anchors are
+// written as they are before an object makes an anchor positive; may be null.
+__global__ void list_kernel(const __grid_constant__ CandidateParams p, const __grid_constant__ CandidateBuckets buckets,
+                            int64_t* matched) {
+  __shared__ int32_t scratch[kObjectBlock / kWarp];
+  const int64_t count = p.images * p.anchor_count;
+  for (int64_t begin = int64_t(blockIdx.x) * kObjectBlock; begin < count; begin += thread_count()) {
+    const int64_t i = begin + threadIdx.x;
+    int64_t row = kBackground;
+    if (i < count) {
+      row = p.matched[i];
+      if (matched != nullptr) {
+        matched[i] = unclaimed(row);
+      }
+      if (row >= p.objects || (row >= 0 && image_of_row(p.gt_offsets, p.images, row) != i / p.anchor_count)) {
+        row = kBackground;
+      }
     }
-    sorted[rank] = keys[i];
+    list_anchor(buckets, i, row);
+  }
+  begin_buckets<kObjectBlock>(buckets, scratch);
+}
+
+// Writes the keys of all networks to the buckets. `costs` is (networks, images, anchors).
+__global__ void key_kernel(const __grid_constant__ CandidateBuckets buckets, const float* costs) {
+  const int64_t listed = *buckets.listed_count;
+  for (int64_t i = thread_index(); i < buckets.networks * listed; i += thread_count()) {
+    const int network = static_cast<int>(i / listed);
+    const ListedAnchor at = buckets.listed[i % listed];
+    write_key(buckets, network, at, costs[network * buckets.places() + at.index]);
   }
 }
 
-__device__ Peak warp_reduce_peak(Peak peak) {
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-    const Peak other{__shfl_xor_sync(kFullMask, peak.log_likelihood, offset),
-                     __shfl_xor_sync(kFullMask, peak.position, offset)};
-    peak = better_peak(peak, other);
-  }
-  return peak;
-}
-
-// Fits the samples, splits them and writes the results. Only the first warp calls this function.
-__device__ void split_samples(const SplitParams& p, int64_t image, int64_t row, const uint64_t* sorted, int64_t samples,
-                              double* responsibility, const Moments& moments) {
-  const int lane = threadIdx.x;
-  const auto value = [sorted](int64_t i) { return static_cast<double>(sample_cost(sorted[i])); };
-  const EmResult fit = fit_mixture_warp(value, samples, responsibility, p.options.mixture);
-  const MixtureTerms terms = mixture_terms(fit.mixture);
-  Peak peak{0.0, -1};
-  for (int64_t i = lane; i < samples; i += kWarp) {
-    const ValueScore score = score_value(value(i), terms);
-    peak = better_peak(peak, {score.log_likelihood, score.label == 0 ? i : -1});
-  }
-  peak = warp_reduce_peak(peak);
-  int num_pos = 0;
-  for (int64_t i = lane; i < samples; i += kWarp) {
-    const Fate fate = fate_of(i, score_value(value(i), terms).label, {samples, peak.position}, p.options);
-    p.matched[image * p.candidates.anchor_count + sample_anchor(sorted[i])] = outcome(fate, row);
-    num_pos += fate == Fate::positive;
-  }
-  num_pos = warp_reduce(num_pos, Add{});
-  if (lane == 0) {
-    const int64_t n = static_cast<int64_t>(moments.count);
-    write_object(p, row, fit.mixture, n > 0 ? moments.mean : mean_of(0.0, 0), std_of(moments.squares, n), num_pos);
-  }
-}
-
-// Writes the anchors that are matched to no object of their image: they stay background or ignored. The block of an
-// object writes the anchors matched to it.
-__device__ void write_unowned(const SplitParams& p) {
-  const CandidateParams& c = p.candidates;
-  for (int64_t i = thread_index(); i < c.images * c.anchor_count; i += thread_count()) {
-    const int64_t row = c.matched[i];
-    const Rows rows = rows_of_image(c.gt_offsets, i / c.anchor_count, c.objects);
-    if (row < rows.begin || row >= rows.end) {
-      p.matched[i] = unclaimed(row);
-    }
-  }
-}
-
-__global__ void split_kernel(const __grid_constant__ SplitParams p) {
+__global__ void split_kernel(const __grid_constant__ SplitParams p, const __grid_constant__ CandidateBuckets buckets) {
   __shared__ ObjectMemory memory;
-  const CandidateParams& c = p.candidates;
-  write_unowned(p);
-  for (int64_t row = blockIdx.x; row < c.objects; row += gridDim.x) {
-    const int64_t image = image_of(c, row);
-    const Rows rows = rows_of_image(c.gt_offsets, image, c.objects);
-    const bool in_image = row >= rows.begin && row < rows.end;  // false only if the offsets are wrong
-    const bool in_shared = p.capacity <= kSamples;
-    uint64_t* chosen = in_shared ? memory.chosen : p.keys + row * p.capacity;
-    uint64_t* sorted = in_shared ? memory.sorted : p.sorted + row * p.capacity;
-    double* responsibility = in_shared ? memory.responsibility : p.responsibility + 2 * row * p.capacity;
-    if (threadIdx.x == 0) {
-      memory.candidates = memory.samples = 0;
-    }
-    __syncthreads();
-    Moments moments{0.0, 0.0, 0.0};
-    for_each_anchor_of_object(c, image, row, 0, in_image ? c.anchor_count : 0, [&](int64_t anchor, float cost) {
-      p.matched[image * c.anchor_count + anchor] = kBackground;
-      if (is_finite(cost)) {
-        moments = merge(moments, {1.0, cost, 0.0});
-        const int place = atomicAdd(&memory.candidates, 1);
-        if (place < kListed) {
-          memory.listed[place] = sample_key(cost, anchor);
-        }
-      }
-    });
-    moments = block_merge(moments, memory);  // its barrier completes the list too
-    if (memory.candidates <= kListed) {
-      for (int level = threadIdx.x / kWarp; level < c.levels; level += kObjectBlock / kWarp) {
-        choose_of_list(p, level, memory.candidates, chosen, memory);
-      }
-    } else {
-      for (int level = 0; level < c.levels; ++level) {
-        choose_of_anchors(p, image, row, level, chosen, memory);
-      }
-    }
-    __syncthreads();
-    const int samples = memory.samples;
-    sort_by_rank(chosen, sorted, samples);
-    __syncthreads();
-    if (threadIdx.x < kWarp) {
-      split_samples(p, image, row, sorted, samples, responsibility, moments);
-    }
-    // No barrier here: until the next barrier only thread 0 writes, to counters that all other threads have read.
+  wait_for_previous_kernel();
+  for (int64_t row = blockIdx.x; row < p.candidates.objects; row += gridDim.x) {
+    const KeyList list = read_bucket(
+        buckets, row, buckets.keys, [&](int64_t place) { return buckets.keys[place]; },
+        [&](int64_t index, int64_t) { p.matched[index] = kBackground; }, memory);
+    split_object(p, row, list, memory);
   }
 }
 
-__global__ void statistics_kernel(const __grid_constant__ StatisticsParams p) {
-  __shared__ ObjectMemory memory;
-  const int64_t objects = p.candidates.objects, levels = p.candidates.levels;
-  for (int64_t i = blockIdx.x; i < p.networks * objects * levels; i += gridDim.x) {
-    const CandidateParams c = p.of_network(i / levels / objects);
-    const int64_t row = i / levels % objects, level = i % levels;
-    Moments moments{0.0, 0.0, 0.0};
-    for_each_anchor_of_object(
-        c, image_of(c, row), row, c.level_begin[level], c.level_begin[level + 1],
-        [&](int64_t, float cost) { moments = is_finite(cost) ? merge(moments, {1.0, cost, 0.0}) : moments; });
-    moments = block_merge(moments, memory);
-    if (threadIdx.x == 0) {
-      const int64_t n = static_cast<int64_t>(moments.count);
-      p.count[i] = n;
-      p.mean[i] = n > 0 ? moments.mean : mean_of(0.0, 0);
-      p.std[i] = std_of(moments.squares, n);
+// One warp a network, object and level.
+__global__ void statistics_kernel(const __grid_constant__ StatisticsParams p,
+                                  const __grid_constant__ CandidateBuckets buckets) {
+  const int64_t levels = p.candidates.levels, objects = p.candidates.objects;
+  for (int64_t i = thread_index() / kWarp; i < p.networks * objects * levels; i += thread_count() / kWarp) {
+    const int64_t network = i / levels / objects, row = i / levels % objects, level = i % levels;
+    const int64_t first = p.candidates.level_begin[level], end = p.candidates.level_begin[level + 1];
+    const CostMoments moments = cost_moments_warp(
+        buckets.keys + network * buckets.places() + buckets.begin[row], buckets.count[row],
+        [&](int64_t index) { return buckets.anchor_of(index) >= first && buckets.anchor_of(index) < end; });
+    if (threadIdx.x % kWarp == 0) {
+      p.count[i] = moments.count;
+      p.mean[i] = moments.mean;
+      p.std[i] = moments.std;
     }
-    __syncthreads();  // the next item reuses the memory
   }
 }
 
-unsigned blocks_for(int64_t items) { return grid_for(items, 1); }
+// The buckets of given matches and costs. `matched` as in list_kernel.
+BucketMemory bucket_candidates(const CandidateParams& p, const Tensor& costs, int64_t networks, int64_t* matched,
+                               const CudaScope& scope) {
+  BucketMemory memory = new_buckets(costs, p.images, p.anchor_count, p.objects, networks);
+  const unsigned grid = grid_for(p.images * p.anchor_count, kObjectBlock);
+  launch(list_kernel, grid, kObjectBlock, 0, scope.stream(), p, memory.buckets, matched);
+  launch(key_kernel, grid, kObjectBlock, 0, scope.stream(), memory.buckets, p.cost);
+  return memory;
+}
 
 struct CostStatisticsCuda {
   static void run(const StatisticsCall& call) {
@@ -149,20 +86,27 @@ struct CostStatisticsCuda {
     const int64_t work = call.params.networks * c.objects * c.levels;
     if (work > 0) {
       const CudaScope scope(call.costs);
-      launch(statistics_kernel, blocks_for(work), kObjectBlock, 0, scope.stream(), call.params);
+      const BucketMemory memory = bucket_candidates(c, call.costs, call.params.networks, nullptr, scope);
+      launch(statistics_kernel, grid_for(work * kWarp, kObjectBlock), kObjectBlock, 0, scope.stream(), call.params,
+             memory.buckets);
     }
   }
 };
 
 }  // namespace
 
+void SplitCandidatesCuda::split(const SplitParams& p, const CandidateBuckets& buckets, const CudaScope& scope) {
+  if (p.candidates.objects > 0) {
+    launch_dependent(split_kernel, grid_for(p.candidates.objects, 1), kObjectBlock, 0, scope.stream(), p, buckets);
+  }
+}
+
 void SplitCandidatesCuda::run(const SplitCall& call) {
   const CandidateParams& c = call.params.candidates;
-  const int64_t anchors = c.images * c.anchor_count;
-  if (c.objects > 0 || anchors > 0) {
+  if (c.objects > 0 || c.images * c.anchor_count > 0) {
     const CudaScope scope(call.cost);
-    launch(split_kernel, std::max(blocks_for(c.objects), grid_for(anchors, kObjectBlock)), kObjectBlock, 0,
-           scope.stream(), call.params);
+    const BucketMemory memory = bucket_candidates(c, call.cost, 1, call.params.matched, scope);
+    split(call.params, memory.buckets, scope);
   }
 }
 

@@ -89,6 +89,14 @@ COLAD_HD float sample_cost(uint64_t key) {
 
 COLAD_HD int64_t sample_anchor(uint64_t key) { return int64_t(uint32_t(key)); }
 
+// The keys of anchors whose cost is infinite or NaN start here. Such an anchor is no candidate.
+constexpr uint64_t kFirstExcluded = uint64_t(0xffffffff) << 32;
+
+// The key of a matched anchor with any cost.
+COLAD_HD uint64_t candidate_key(float cost, int64_t anchor) {
+  return is_finite(cost) ? sample_key(cost, anchor) : kFirstExcluded | uint64_t(uint32_t(anchor));
+}
+
 // Count, mean and sum of squared deviations of a set of values. merge() adds a value or a set in one pass, without
 // cancellation (Chan et al. 1983). It is symmetric: merge(a, b) and merge(b, a) are the same bits.
 struct Moments {

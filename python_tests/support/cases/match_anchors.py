@@ -1,8 +1,10 @@
 """Cases of ``match_anchors``."""
 
+from math import inf, nan
+
 import torch
 
-from colad_ops import match_anchors
+from colad_ops import match_anchors, ragged
 from colad_ops.ops.match_anchors import match_anchors_reference
 from python_tests.support.op_contract import Case
 from python_tests.support.scenes import make_scene, random_boxes
@@ -27,6 +29,32 @@ def tied_case(name, **options):
     scene = make_scene([0])
     rows = [(10, 10, 40, 40), (10, 10, 40, 40), (30.5, 30.5, 31, 31), (50, 50, 50, 60), (900, 900, 950, 950)]
     return Case(name, scene.anchors, torch.tensor(rows, dtype=torch.float32), torch.tensor([0, 5]), **options)
+
+
+def special_case(name, dtype=torch.float32, **options):
+    """Objects and anchors that are NaN, infinite, inverted, empty, or so large that their area overflows. In the second
+    image the first finite object comes last, in the third there is none."""
+    largest = 1e200 if dtype == torch.float64 else 1e30
+    rows = [
+        (nan, 10, 40, 40),
+        (-inf, -inf, inf, inf),
+        (0, 10, inf, 20),
+        (inf, inf, inf, inf),
+        (-largest, -largest, largest, largest),
+        (60, 60, 20, 20),
+        (10, 30, 40, 30),
+        (900, 900, 950, 950),
+        (10, 10, 40, 40),
+        (70, 70, 80, 90),
+    ]
+    boxes = torch.tensor(rows, dtype=dtype)
+    anchors = make_scene([0]).anchors.to(dtype)
+    anchors[3 : 3 + len(boxes)] = boxes
+    anchors[100:104] = boxes[[0, 1, 0, 2]]
+    anchors[140:160] = nan  # a warp has none but these, or one more
+    of_images = [[8, 5, 1, 2, 7, 0, 9], [0, 3, 1, 2, 4, 8], [1, 0, 2, 3], [7], [], [5, 9, 7, 1, 8, 4]]
+    gt_boxes, gt_offsets = ragged([boxes[image] for image in of_images])
+    return Case(name, anchors, gt_boxes, gt_offsets, **options)
 
 
 def at_dtype(crowd, dtype):
@@ -69,6 +97,30 @@ class MatchAnchorsCases:
                 for d in DTYPES
             ),
             tied_case("inclusive_ties", inclusive_corners=True, low_quality="own", claim_zero_overlap=True),
+            # Warps of CUDA kernels meet 32 objects at a time, of several images, and 4 images with the same anchors.
+            *(
+                scene_case(f"many_objects_{str(d)[6:]}", [40, 70, 0, 33, 2, 0, 31, 1, 5], d, seed=2)
+                for d in (torch.float32, torch.float64)
+            ),
+            scene_case("many_objects_own", [0, 64, 0, 70, 0, 0], seed=5, low_quality="own", iou_threshold=0.4),
+            scene_case(
+                "many_objects_valid",
+                [33, 0, 35, 3, 70],
+                seed=6,
+                valid=torch.rand(5, anchors, generator=generator) < 0.3,
+            ),
+            scene_case("many_objects_threshold_zero", [40, 70, 0, 33, 2], seed=7, iou_threshold=0.0),
+            *(
+                special_case(f"special_{q}_{str(d)[6:]}", d, low_quality=q)
+                for d in (torch.float32, torch.float64)
+                for q in ("all", "own", "none")
+            ),
+            *(
+                special_case(f"special_{q}_zero", low_quality=q, iou_threshold=0.0, claim_zero_overlap=True)
+                for q in ("all", "own", "none")
+            ),
+            special_case("special_negative_threshold", torch.float64, iou_threshold=-1.0),
+            special_case("special_claims", claim_zero_overlap=True),
             scene_case("no_objects", [0, 0], representative=True),
             Case("no_images", torch.rand(5, 4), torch.zeros(0, 4), torch.tensor([0])),
             Case("no_anchors", torch.zeros(0, 4), torch.rand(3, 4), torch.tensor([0, 3])),
