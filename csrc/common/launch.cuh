@@ -1,5 +1,5 @@
-// Every kernel is launched through this header, which checks the launch for an error. The tests replace it by one of the
-// same name that runs the kernels on the CPU.
+// Every kernel is launched through this header, which checks the launch for an error. The tests replace it by one of
+// the same name that runs the kernels on the CPU.
 #pragma once
 
 #include "common/cuda_scope.h"

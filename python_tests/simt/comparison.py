@@ -21,7 +21,7 @@ from python_tests.support.cases.match_anchors import MatchAnchorsCases
 from python_tests.support.cases.nms import BatchedNmsCases
 from python_tests.support.cases.paa_assign import PaaAssignCases
 from python_tests.support.cases.score_voting import ScoreVotingCases
-from python_tests.support.cases.split_candidates import SplitCandidatesCases
+from python_tests.support.cases.split_candidates import CostStatisticsCases, SplitCandidatesCases
 from python_tests.support.op_contract import Case, RecordOperators, assert_same, tensors_of
 
 
@@ -42,6 +42,7 @@ OPERATORS: tuple[type[OperatorCases], ...] = (
     GmmEmCases,
     PaaAssignCases,
     SplitCandidatesCases,
+    CostStatisticsCases,
     ColadAssignCases,
     SigmoidFocalLossCases,
     FocalKlLossCases,
