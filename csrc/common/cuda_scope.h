@@ -7,9 +7,8 @@
 
 #include "common/check.h"
 
-// Three functions of the stable ABI, one here and two in launch_check.cuh, are in libtorch_cuda.so. They are weak
-// symbols, so this library also loads in a CPU-only torch. There they are null, and nothing calls them because no CUDA
-// tensor can exist.
+// This function of the stable ABI is in libtorch_cuda.so. It is a weak symbol, so this library also loads in a CPU-only
+// torch. There it is null, and nothing calls it because no CUDA tensor can exist.
 extern "C" {
 __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stream(int32_t device_index, void** ret_stream);
 }

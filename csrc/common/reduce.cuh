@@ -8,8 +8,8 @@ namespace colad {
 constexpr int kWarp = 32;
 constexpr unsigned kFullMask = 0xffffffffu;
 
-// The index of the warp in its block. After the shuffle the compiler knows that it is the same in all lanes: code under a
-// condition on it is not prepared for lanes that have gone different ways.
+// The index of the warp in its block. After the shuffle the compiler knows that it is the same in all lanes: code under
+// a condition on it is not prepared for lanes that have gone different ways.
 __device__ inline int warp_in_block() { return __shfl_sync(kFullMask, static_cast<int>(threadIdx.x) / kWarp, 0); }
 
 struct Add {

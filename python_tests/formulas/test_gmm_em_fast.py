@@ -98,7 +98,9 @@ def test_recorded_costs(covariance: str) -> None:
     costs.append(Segments(mixtures["x"].astype(np.float64), mixtures["offsets"].astype(np.int64)))
     found = [compare(segments, covariance) for segments in costs]
     segments, values = sum(len(x.offsets) - 1 for x in costs), sum(len(x.values) for x in costs)
-    print(f"{covariance}: {segments} segments, {values} values: largest difference {max(x.posterior for x in found):.1e}")
+    print(
+        f"{covariance}: {segments} segments, {values} values: largest difference {max(x.posterior for x in found):.1e}"
+    )
     print(f"{sum(x.flipped for x in found)} labels differ, of {sum(x.ties for x in found)} ties")
     assert segments > 500
 
@@ -113,7 +115,9 @@ def drawn(random: np.random.Generator, count: int) -> Iterator[Segments]:
     """``count`` segments of each family, of 1 to 40 values, which are float32 as costs are."""
     shapes = {
         "costs": lambda n: random.gamma(4, 0.5, n) + 0.3,
-        "two groups": lambda n: np.where(random.random(n) < 0.4, random.normal(0.8, 0.2, n), random.normal(2.5, 0.4, n)),
+        "two groups": lambda n: np.where(
+            random.random(n) < 0.4, random.normal(0.8, 0.2, n), random.normal(2.5, 0.4, n)
+        ),
         "one group": lambda n: random.normal(2, 0.3, n),
         "uniform": lambda n: random.uniform(0, 3, n),
         "outliers": lambda n: np.where(random.random(n) < 0.05, random.uniform(3, 9, n), random.normal(1, 0.05, n)),

@@ -3,9 +3,8 @@ import torch
 
 from colad_ops import AssignConfig, cost_statistics, match_anchors, split_candidates
 from colad_ops.ops.split_candidates import split_candidates_reference
-from python_tests.support.cases.cost_statistics import CostStatisticsCases
 from python_tests.support.cases.paa_assign import SPLITS
-from python_tests.support.cases.split_candidates import SplitCandidatesCases
+from python_tests.support.cases.split_candidates import CostStatisticsCases, SplitCandidatesCases
 from python_tests.support.op_contract import NoSyncContract
 from python_tests.support.scenes import make_scene
 

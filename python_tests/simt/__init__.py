@@ -96,12 +96,15 @@ def _link(library: Path, flags: Mapping[Path, Sequence[str]], *libraries: str) -
 
 
 def build(
-    csrc: Path = CSRC, folder: Path = REPOSITORY / "build" / "simt", kernels: Sequence[Path] | None = None
+    csrc: Path = CSRC,
+    folder: Path = REPOSITORY / "build" / "simt",
+    kernels: Sequence[Path] | None = None,
+    flags_of_kernels: Sequence[str] = (),
 ) -> Path:
     """Compiles the files that are not current, and links. Returns the library. ``kernels``: by default all kernels."""
     if kernels is None:
         kernels = [csrc / "library.cpp", *sorted(csrc.glob("ops/*/*_cuda.cu"))]
-    flags = {source: [*KERNEL_FLAGS, *INCLUDES, f"-I{csrc}"] for source in kernels}
+    flags = {source: [*KERNEL_FLAGS, *flags_of_kernels, *INCLUDES, f"-I{csrc}"] for source in kernels}
     return _link(folder / "libcolad_simt.so", flags | dict.fromkeys(sorted(HERE.glob("*.cpp")), []))
 
 
@@ -164,11 +167,15 @@ class Device:
 
     def reads(self) -> dict[str, int]:
         """Of each kernel that the last call launched: how many reads of global memory its threads made."""
-        return {name.partition("<")[0]: int(more[0]) for event, name, *more in self.log() if event == "reads"}
+        return {line[1].partition("<")[0]: int(line[2]) for line in self.log() if line[0] == "reads"}
 
     def launches(self) -> int:
         """Kernels launched so far."""
         return self._library.simt_launches()
+
+    def has_reached(self, address: int) -> bool:
+        """Whether a kernel has run the basic block that begins at this address of the library."""
+        return bool(self._library.simt_reached(ctypes.c_size_t(address)))
 
     def _with_lines(self, message: str) -> str:
         """Replaces addresses of instructions by file and line."""

@@ -13,7 +13,6 @@ from python_tests import simt
 from python_tests.simt.kernel_table import KERNELS
 from python_tests.support.cases.assign_cost import AssignCostCases
 from python_tests.support.cases.colad_assign import ColadAssignCases
-from python_tests.support.cases.cost_statistics import CostStatisticsCases
 from python_tests.support.cases.focal_kl import FocalKlLossCases
 from python_tests.support.cases.focal_loss import SigmoidFocalLossCases
 from python_tests.support.cases.gmm_em import GmmEmCases
@@ -23,7 +22,7 @@ from python_tests.support.cases.nms import BatchedNmsCases
 from python_tests.support.cases.paa_assign import PaaAssignCases
 from python_tests.support.cases.scale_gradient import ScaleGradientCases
 from python_tests.support.cases.score_voting import ScoreVotingCases
-from python_tests.support.cases.split_candidates import SplitCandidatesCases
+from python_tests.support.cases.split_candidates import CostStatisticsCases, SplitCandidatesCases
 from python_tests.support.op_contract import Case, RecordOperators, assert_same, copy_of_storage, tensors_of
 
 

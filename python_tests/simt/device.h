@@ -90,7 +90,7 @@ struct Device {
   uint32_t max_grid = 0;
   int card = 0;                      // where the launch runs
   uint32_t launches = 0, phase = 1;  // what the host wrote counts as phase 1
-  uint64_t reads = 0;                // of global memory, in this launch
+  uint64_t reads = 0;                // of global memory in this launch
   std::string log;                   // since the last call of an operator, a line each
 };
 

@@ -1,6 +1,7 @@
 // The kernels are compiled with -fsanitize=thread, whose runtime this file replaces: every load and store of theirs
 // calls `touch`, with the address of the instruction.
 #include <sstream>
+#include <vector>
 
 #include "device.h"
 
@@ -36,6 +37,18 @@ void __ubsan_handle_type_mismatch_v1(const TypeMismatch* where, uintptr_t addres
     simt::fail_at(out.str(), __builtin_return_address(0));
   }
 }
+// Which parts of the kernels run: gcc emits a call at the start of each basic block (-fsanitize-coverage=trace-pc).
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char etext[] __attribute__((visibility("hidden")));
+static std::vector<bool> reached;
+void __sanitizer_cov_trace_pc() {
+  if (simt::in_kernel) {
+    reached.resize(etext - __ehdr_start);
+    reached[static_cast<const char*>(__builtin_return_address(0)) - __ehdr_start] = true;
+  }
+}
+// Whether the basic block has run that calls from this offset in the library.
+int simt_reached(size_t offset) { return offset < reached.size() && reached[offset]; }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {
   if (simt::in_kernel && reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) < simt::device.current->stack->low) {

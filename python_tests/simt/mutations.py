@@ -1,9 +1,9 @@
-"""Would the tests in the emulator detect a missing barrier? In a copy of the sources, each ``__syncthreads()``, each
-``__syncwarp()``, each mask and each atomic operation of the assignment's kernels is broken, one at a time. The kernels
-then run all cases, and a table shows the check that detects each fault. This takes minutes, so it is not a test:
-``python -m python_tests.simt.mutations``.
+"""Would the tests in the emulator detect a missing barrier? In a copy of the sources, each barrier, fence, mask and
+atomic operation of the kernels is broken, one at a time. The kernels then run all cases, and a table shows the check
+that detects each fault. This takes minutes, so it is not a test: ``python -m python_tests.simt.mutations --only FILE``.
 
-A barrier is removed, a mask loses the last lane that it names, an atomic operation becomes a load and a store.
+A barrier, a fence or the wait of a dependent launch is removed, a mask loses the last lane that it names, an atomic
+operation becomes a load and a store.
 """
 
 from __future__ import annotations
@@ -23,30 +23,34 @@ from pathlib import Path
 from python_tests import simt
 from python_tests.simt.comparison import OPERATORS, assert_kernels_equal_the_cpu, name_of
 
-SOURCES = (
-    "ops/split_candidates/*.cu*",
-    "ops/assign_cost/*.cu*",
-    "ops/match_anchors/*.cu*",
-    "ops/gmm_em/*.cu*",
-    "ops/paa_assign/*.cu*",
-    "ops/colad_assign/*.cu*",
-    "ops/losses/*.cu*",
-    "common/reduce.cuh",
-    "common/last_block.cuh",
-)
+SOURCES = ("ops/*/*.cu*", "common/*.cuh")
 TIMEOUT = 300  # seconds for all cases of one mutation
 # A statement of its own, such as __syncthreads() or __syncwarp(mask).
-BARRIER = re.compile(r"\b(?:__sync(?:threads|warp)|__threadfence(?:_block)?)\s*\([^;()]*\)(?=\s*;)")
+BARRIER = re.compile(
+    r"\b(?:__sync(?:threads|warp)|__threadfence(?:_block)?|cudaGridDependencySynchronize|wait_for_previous_kernel)"
+    r"\s*\([^;()]*\)(?=\s*;)"
+)
 # The first argument of __shfl_sync and its like.
 COLLECTIVE = re.compile(r"\b__\w+_sync\s*\(\s*")
 MASK_NAME = re.compile(r"\bkFullMask\b")
 LACKS_A_LANE = "0x7fffffffu"
 NOT_ATOMIC = "([](auto* a, auto v) {{ auto old = *a; *a = {}; return old; }})"
 ATOMICS = {
-    "atomicAdd": NOT_ATOMIC.format("old + v"),
-    "atomicMax": NOT_ATOMIC.format("old < v ? v : old"),
-    "atomicMin": NOT_ATOMIC.format("v < old ? v : old"),
+    name: NOT_ATOMIC.format(changed)
+    for name, changed in {
+        "atomicAdd": "old + v",
+        "atomicSub": "old - v",
+        "atomicMax": "old < v ? v : old",
+        "atomicMin": "v < old ? v : old",
+        "atomicAnd": "old & v",
+        "atomicOr": "old | v",
+        "atomicXor": "old ^ v",
+        "atomicExch": "v",
+        "atomicInc": "old >= v ? 0 : old + 1",
+        "atomicDec": "old == 0 || old > v ? v : old - 1",
+    }.items()
 }
+ATOMICS["atomicCAS"] = "([](auto* a, auto e, auto v) { auto old = *a; *a = old == e ? v : old; return old; })"
 
 
 @dataclass(frozen=True)

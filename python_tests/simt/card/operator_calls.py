@@ -76,27 +76,25 @@ class OperatorCall:
     def argument(self, path: Path) -> str:
         return self.operator._schema.arguments[path[0].idx].name
 
-    def python_argument(self, path: Path) -> str:
-        """Its name in messages, which is that of the public function."""
-        name = self.argument(path)
-        return "cost" if (self.name, name) == ("cost_statistics", "costs") else name
-
     def tensors(self) -> set[tuple[str, str]]:
         """(operator, argument) of its tensors."""
         return {(self.name, self.argument(path)) for path in places(self.args)}
 
 
 @cache
-def operator_calls() -> list[OperatorCall]:
-    """Calls that together give every operator every tensor that it can take."""
+def operator_calls(card: torch.device) -> list[OperatorCall]:
+    """Calls that together give every operator every tensor that it can take: those that the public functions make on a
+    card, and then on the CPU."""
     with RecordOperators() as record:
-        for function, arguments in FUNCTIONS:
-            function(**arguments)
-            results_and_gradients(function, arguments)
+        for device in (card, torch.device("cpu")):
+            for function, arguments in FUNCTIONS:
+                on_device = placed(arguments, device)
+                function(**on_device)
+                results_and_gradients(function, on_device)
     kept: list[OperatorCall] = []
     seen: set[tuple[str, str]] = set()
     for operator, args, _ in record.calls:
-        call = OperatorCall(operator, tree_map_only(Tensor, Tensor.detach, args))
+        call = OperatorCall(operator, tree_map_only(Tensor, lambda x: x.detach().cpu(), args))
         if not call.tensors() <= seen:
             kept.append(call)
             seen |= call.tensors()

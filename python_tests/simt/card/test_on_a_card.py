@@ -104,7 +104,7 @@ def test_it_compiles(function: Callable, arguments: dict[str, Any], card: Card) 
 
 
 def test_opcheck(card: Card) -> None:
-    for call in operator_calls():
+    for call in operator_calls(card.cards[0]):
         args = placed(call.args, card.cards[1])
         torch.library.opcheck(call.operator, args, test_utils=("test_schema", "test_faketensor"))
 

@@ -22,6 +22,7 @@ class ScoreVotingCases:
             Case("float64", *(x.double() if x.is_floating_point() else x for x in case)),
             Case("float16", *(x.half() if x.is_floating_point() else x for x in case), tolerance=0.05),
             Case("sharp", *case, sigma=0.001, iou_threshold=0.3, score_threshold=0.5),
+            Case("infinite_scores", *case[:4], torch.where(all_scores > 0.8, torch.inf, all_scores)),
             Case("nobody_votes", *case, score_threshold=2.0),
             Case("no_voters", boxes, scores, labels, all_boxes[:0], all_scores[:0], representative=True),
             Case("nothing_kept", boxes[:0], scores[:0], labels[:0], all_boxes, all_scores),

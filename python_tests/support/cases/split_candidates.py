@@ -1,9 +1,9 @@
-"""Cases of ``split_candidates``."""
+"""Cases of ``split_candidates`` and of ``cost_statistics``."""
 
 import torch
 
-from colad_ops import AssignConfig, split_candidates
-from colad_ops.ops.split_candidates import split_candidates_reference
+from colad_ops import AssignConfig, cost_statistics, split_candidates
+from colad_ops.ops.split_candidates import cost_statistics_reference, split_candidates_reference
 from python_tests.support.op_contract import Case
 
 
@@ -19,6 +19,17 @@ def random_costs(name, objects=(2, 0, 1), anchors=(4000, 500, 0), seed=0, config
     return Case(name, cost, matched, list(anchors), boxes, labels, offsets, config, representative=representative)
 
 
+def one_object(name, costs, **options):
+    """One object, to which all anchors are matched."""
+    cost = torch.tensor([costs])
+    matched, labels, offsets = torch.zeros(cost.shape, dtype=torch.int64), torch.tensor([0]), torch.tensor([0, 1])
+    return Case(name, cost, matched, [len(costs)], torch.zeros(1, 4), labels, offsets, AssignConfig(**options))
+
+
+# So close that the regularisation of the variances decides: no cost is of component 0.
+CLOSE_COSTS = [1.0008, 1.0007, 1.0001]
+
+
 class SplitCandidatesCases:
     operator, reference = staticmethod(split_candidates), staticmethod(split_candidates_reference)
 
@@ -30,4 +41,30 @@ class SplitCandidatesCases:
             random_costs("many_of_both", objects=(1,), anchors=(4500, 300), config=AssignConfig(topk=100)),
             random_costs("many_levels", anchors=(40,) * 16, config=AssignConfig(topk=3), representative=True),
             random_costs("few", objects=(1, 3), anchors=(3, 1)),
+            one_object("no_density", [1.0] * 9, reg_covar=0.0),
+            one_object("no_component0", CLOSE_COSTS),
+            one_object("no_component0_no_positives", CLOSE_COSTS, no_component0="none"),
+        ]
+
+
+def statistics_of(case, costs):
+    """The same candidates, with the costs of one network or of several."""
+    _, matched, level_sizes, boxes, _, offsets, _ = case.args
+    return Case(case.name, costs, matched, offsets, len(boxes), level_sizes, representative=case.representative)
+
+
+class CostStatisticsCases:
+    operator, reference = staticmethod(cost_statistics), staticmethod(cost_statistics_reference)
+
+    @classmethod
+    def cases(cls):
+        many, levels = (
+            random_costs("many_candidates", anchors=(900, 100, 0)),
+            random_costs("levels", anchors=(40,) * 16, representative=True),
+        )
+        cost = levels.args[0]
+        return [
+            statistics_of(many, many.args[0]),
+            statistics_of(levels, torch.stack([cost, cost.flip(1), torch.where(cost > 1, torch.nan, cost)])),
+            statistics_of(random_costs("few", objects=(1, 3), anchors=(3, 1)), torch.ones(2, 4)),
         ]
