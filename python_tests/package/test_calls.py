@@ -30,6 +30,8 @@ def test_the_changed_options_and_the_defaults_of_the_schema_are_the_configuratio
     assert {**{name: SCHEMA[name].default_value for name in every}, **config.changed_options} == every
     assert bool(config.changed_options) == (config != AssignConfig())
     assert all(every[name] != SCHEMA[name].default_value for name in config.changed_options)
+    config.changed_options["topk"] = -1  # a dictionary of the caller's
+    assert config.changed_options == preset().changed_options
 
 
 def test_an_option_of_the_wrong_type_is_not_taken_for_the_default():
