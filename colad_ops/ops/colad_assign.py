@@ -143,7 +143,7 @@ def colad_assign(
     )
     if granularity != "object_level":
         teacher = teacher.squeeze(1)
-    return CoAssignment(Assignment(*results, gt_boxes, gt_labels), teacher, indicators)
+    return CoAssignment(Assignment._make((*results, gt_boxes, gt_labels)), teacher, indicators)
 
 
 def _check(

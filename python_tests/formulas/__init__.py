@@ -1,7 +1,7 @@
 """The formula headers of the operators, exposed to NumPy. ``float32`` and ``float64`` have the formulas that exist in
-both precisions, ``fast`` those of the losses' CUDA kernels; ``compiled`` has those that exist in one; ``warp_fit()`` has
-the mixture's fit of a warp. They are compiled into ``build/formulas`` when they are needed, and again when a source is
-newer."""
+both precisions, ``fast`` those of the losses' CUDA kernels; ``compiled`` has those that exist in one; ``warp_fit()``
+has the mixture's fit of a warp. They are compiled into ``build/formulas`` when they are needed, and again when a
+source is newer."""
 
 from __future__ import annotations
 

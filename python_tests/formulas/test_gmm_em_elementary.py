@@ -1,8 +1,8 @@
 """Reciprocal, inverse square root, quotient, powers of 2 and logarithms of ``csrc/ops/gmm_em/gmm_em_elementary.h``:
 errors in units in the last place, against 80-bit arithmetic, and what they return for special arguments.
 
-A device approximates the reciprocal and the root itself, then the same operations follow as here. The host cuts off what
-a device rounds, so its approximation is not better."""
+A device approximates the reciprocal and the root itself, then the same operations follow as here. The host cuts off
+what a device rounds, so its approximation is not better."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The fit of a warp (``gmm_em_fast_math.h``) against the CPU operator: the same iterations, and the same labels except at
-ties.
+"""The fit of a warp (``gmm_em_fast_math.h``) against the CPU operator: the same iterations, and the same labels except
+at ties.
 
 It is arranged for a short chain of operations: one exponential a value, no division, moments in one pass, the logarithm
-of a product. So its results differ by rounding. A value whose posterior is within ``MARGIN`` of 1/2 is a tie: it may get
-the other label. All others have the label of the CPU, for all recorded costs, for those of the benches' batch, and for a
-million drawn segments. ``python_tests/simt/test_gmm_em_warp.py`` shows that the kernel gives the same bits as the fit
-here."""
+of a product. So its results differ by rounding. A value whose posterior is within ``MARGIN`` of 1/2 is a tie: it may
+get the other label. All others have the label of the CPU, for all recorded costs, for those of the benches' batch, and
+for a million drawn segments. ``python_tests/simt/test_gmm_em_warp.py`` shows that the kernel gives the same bits as
+the fit here."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def recorded_costs() -> Iterator[Segments]:
 
 @COVARIANCES
 def test_recorded_costs(covariance: str) -> None:
-    """Of all objects in the golden sets of assignments, and of all segments of ``gmm2``: bimodal, equal and nearly equal
-    values, scales far apart, outliers, ties."""
+    """Of all objects in the golden sets of assignments, and of all segments of ``gmm2``: bimodal, equal and nearly
+    equal values, scales far apart, outliers, ties."""
     costs = [*recorded_costs()]
     mixtures = golden_sets.load("gmm2/gmm2.npz")
     costs.append(Segments(mixtures["x"].astype(np.float64), mixtures["offsets"].astype(np.int64)))
@@ -198,10 +198,10 @@ def test_values_of_any_size() -> None:
 
 @COVARIANCES
 def test_without_reg_covar(covariance: str) -> None:
-    """A component shrinks to one value. Its variance is then 0, and the fit ends as undefined, or it is what 10 eps in the
-    mass leave of a rounding error. Both fits round in the same way there, as long as sums are exact: of float32 values."""
-    pieces = [np.full(n, value, np.float32) for n in (1, 2, 7, 32, 33, 64, 100) for value in (0.0, 0.7, 1.7, -3e5)]
-    pieces += [np.append(np.full(n, 0.5), 3.0) for n in (1, 5, 31, 40)] + [np.array([0.0, 0.0, 5.0])]
+    """A component shrinks to one value. Its variance is then 0, and the fit ends as undefined, or it is what 10 eps in
+    the mass leave of a rounding error. Both fits round in the same way there, as long as sums are exact: of float32
+    values.""" pieces = [np.full(n, value, np.float32) for n in (1, 2, 7, 32, 33, 64, 100) for value in (0.0, 0.7, 1.7,
+    -3e5)] pieces += [np.append(np.full(n, 0.5), 3.0) for n in (1, 5, 31, 40)] + [np.array([0.0, 0.0, 5.0])]
     segments = Segments.of(pieces)
     compare(segments, covariance, reg_covar=0.0)
     compare(segments, covariance, reg_covar=0.0, tol=0.0)

@@ -21,8 +21,8 @@ def device() -> simt.Device:
 
 
 def segments() -> tuple[Tensor, Tensor]:
-    """Values and offsets. One value a lane, two a lane, more; a group and an outlier, whose fit takes a second pass; equal
-    values; values that are no numbers."""
+    """Values and offsets. One value a lane, two a lane, more; a group and an outlier, whose fit takes a second pass;
+    equal values; values that are no numbers."""
     random = np.random.default_rng(0)
     pieces = [random.gamma(4, 0.5, n) + 0.3 for n in (0, 1, 2, 3, 19, 31, 32, 33, 63, 64, 65, 96, 97, 200)]
     pieces += [np.append(random.normal(1, 0.05, n), 7.0) for n in (15, 40, 80)]
