@@ -200,8 +200,9 @@ def test_values_of_any_size() -> None:
 def test_without_reg_covar(covariance: str) -> None:
     """A component shrinks to one value. Its variance is then 0, and the fit ends as undefined, or it is what 10 eps in
     the mass leave of a rounding error. Both fits round in the same way there, as long as sums are exact: of float32
-    values.""" pieces = [np.full(n, value, np.float32) for n in (1, 2, 7, 32, 33, 64, 100) for value in (0.0, 0.7, 1.7,
-    -3e5)] pieces += [np.append(np.full(n, 0.5), 3.0) for n in (1, 5, 31, 40)] + [np.array([0.0, 0.0, 5.0])]
+    values."""
+    pieces = [np.full(n, value, np.float32) for n in (1, 2, 7, 32, 33, 64, 100) for value in (0.0, 0.7, 1.7, -3e5)]
+    pieces += [np.append(np.full(n, 0.5), 3.0) for n in (1, 5, 31, 40)] + [np.array([0.0, 0.0, 5.0])]
     segments = Segments.of(pieces)
     compare(segments, covariance, reg_covar=0.0)
     compare(segments, covariance, reg_covar=0.0, tol=0.0)
