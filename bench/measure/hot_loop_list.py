@@ -27,7 +27,11 @@ class Listed:
 
 def em_iteration(values_of_lane: int) -> HotLoop:
     """With covariance "full", and no mean that moves so far that a second pass is needed."""
-    holds = (f"fit_lane_values<kTied>(LaneValues<{values_of_lane},", ": fit_values<false>(value", "fast_terms(own, other)")
+    holds = (
+        f"fit_lane_values<kTied>(LaneValues<{values_of_lane},",
+        ": fit_values<false>(value",
+        "fast_terms(own, other)",
+    )
     return HotLoop(holds, never=("scatter_around(values, terms",))
 
 

@@ -32,7 +32,7 @@ BOUNDS = {
     "focal_kl_bf16": (67.5, 1955, 4),
 }
 
-# Instructions for a pair of anchor and object. Most objects do not reach the anchors of a warp, and the warp skips them.
+# Instructions for a pair of anchor and object. A warp skips the objects that do not reach its anchors: most of them.
 MATCHING_PAIR = 8.5
 
 # Instructions of a thread of the kernel that scales the gradient, if the factor is 1. It has at most as many threads as
