@@ -26,8 +26,13 @@ class Listed:
 
 
 def em_iteration(values_of_lane: int) -> HotLoop:
-    meets = (Meet("big_share = 1.0", "MUFU", values_of_lane), Meet("scatter[k] +=", "DADD", 2 * values_of_lane))
-    return HotLoop(("big_share =", "scatter[k] +="), meets)
+    """With covariance "full", and no mean that moves so far that a second pass is needed."""
+    holds = (
+        f"fit_lane_values<kTied>(LaneValues<{values_of_lane},",
+        ": fit_values<false>(value",
+        "fast_terms(own, other)",
+    )
+    return HotLoop(holds, never=("scatter_around(values, terms",))
 
 
 def focal_kl_of_pack(logits: int) -> HotLoop:
@@ -41,6 +46,9 @@ def focal_kl_of_pack(logits: int) -> HotLoop:
 
 
 FLOAT, BFLOAT16 = "I(?=f)", "IN3c108BFloat16E"
+COST_LOADS = 10  # classes that a thread loads at once: kLoads of listed_costs.cuh
+CLASSES = "at[k * step]"
+COSTS_OF_LIST = HotLoop((CLASSES, "for_each_cost<T, kSquare, false>(costs"))
 
 HOT_LOOPS = {
     "em_32": Listed("EM, an iteration of up to 32 values", "gmm_em", "gmm_em_kernelIf", em_iteration(1), IN_L1),
@@ -56,8 +64,16 @@ HOT_LOOPS = {
         HotLoop(("found.claimed = ious[i] ==",)), elements=2,
     ),
     "cost": Listed(
-        "cost, a class", "assign_cost", "assign_cost_kernelIf",
-        HotLoop(("class_cost(logit_at, first, step",), never=("std::pow(", "focal_loss_of_probability(")), IN_MEMORY,
+        "cost in `paa_assign`, a class", "paa_assign", "candidate_cost_kernelIfLb1E", COSTS_OF_LIST, IN_MEMORY,
+        COST_LOADS,
+    ),
+    "cost_of_networks": Listed(
+        "cost in `colad_assign`, a class", "colad_assign", "network_cost_kernelIfLb1E", COSTS_OF_LIST, IN_MEMORY,
+        COST_LOADS,
+    ),
+    "cost_alone": Listed(
+        "cost in `assign_cost`, a class", "assign_cost", "assign_cost_kernelIfLb1ELb0E", HotLoop((CLASSES,)), IN_MEMORY,
+        COST_LOADS,
     ),
     "focal_kl": Listed(
         "focal-KL with its gradient, a logit, float32", "focal_kl", f"dense_sum_kernel{FLOAT}",

@@ -30,12 +30,14 @@ class CountLaunches(TorchDispatchMode):
             before = self.device.launches()
             plain = tree_map_only(torch.Tensor, torch.Tensor.detach, args)
             with profile(use_kineto=False) as recorded:
-                self.device.call(name, plain, seed=0)
+                result = self.device.call(name, plain, seed=0)
             self.count += self.device.launches() - before
             self.count += sum(
                 event.name in FILLS and (event.cpu_parent is None or not event.cpu_parent.name.startswith("aten::"))
                 for event in recorded.function_events
             )
+            if not func._schema.is_mutable:
+                return result  # the next operator may need what this one made on CUDA, and not on the CPU
         elif not func.is_view and not name.startswith(NO_KERNEL):
             self.count += 1
         return func(*args, **(kwargs or {}))

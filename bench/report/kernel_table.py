@@ -15,9 +15,9 @@ WORDS = {"BFloat16": "bfloat16", "Half": "half", "float": "float", "double": "do
 CLOSE = 16  # types are one row if their registers differ by no more
 
 
-def logs() -> list[str]:
-    """What ptxas says of every CUDA source for each architecture."""
-    return [c.log for a in architectures() for c in compile_cubins(sources(), a).values()]
+def logs(of_architectures: list[int] | None = None) -> list[str]:
+    """What ptxas says of every CUDA source for each architecture: of CMakeLists.txt, if none is given."""
+    return [c.log for a in of_architectures or architectures() for c in compile_cubins(sources(), a).values()]
 
 
 def number(architecture: str) -> int:

@@ -14,8 +14,8 @@ def hot_loops_table(figures: dict[str, Figures]) -> list[str]:
         x = HOT_LOOPS[name]
         waits = sorted(f.waited.items(), key=lambda kind: -kind[1])[:3]
         words = ", ".join(f"{kind} {cycles}" for kind, cycles in waits)
-        way = f" (a pack of {x.elements})" if x.elements > 1 else ""
-        lines.append(f"| {x.what} | {f.instructions / x.elements:.0f} | {f.cycles:,}{way} | {f.loads} | {words} |")
+        way = f" ({x.elements} at once)" if x.elements > 1 else ""
+        lines.append(f"| {x.what} | {f.instructions / x.elements:.1f} | {f.cycles:,}{way} | {f.loads} | {words} |")
     return lines
 
 
