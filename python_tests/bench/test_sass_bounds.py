@@ -37,7 +37,7 @@ MATCHING_PAIR = 8.5
 
 # Instructions of a thread of the kernel that scales the gradient, if the factor is 1. It has at most as many threads as
 # run at once.
-SCALE_BY_ONE = 20
+SCALE_BY_ONE = 9
 
 # The most registers of a kernel with a hot loop.
 REGISTERS = {
