@@ -67,10 +67,6 @@ HOT_LOOPS = {
         "cost in `paa_assign`, a class", "paa_assign", "candidate_cost_kernelIfLb1E", COSTS_OF_LIST, IN_MEMORY,
         COST_LOADS,
     ),
-    "cost_of_networks": Listed(
-        "cost in `colad_assign`, a class", "colad_assign", "network_cost_kernelIfLb1E", COSTS_OF_LIST, IN_MEMORY,
-        COST_LOADS,
-    ),
     "cost_alone": Listed(
         "cost in `assign_cost`, a class", "assign_cost", "assign_cost_kernelIfLb1ELb0E", HotLoop((CLASSES,)), IN_MEMORY,
         COST_LOADS,
