@@ -1,5 +1,5 @@
-// Co-learning on CUDA. After the matching and the costs of all networks, one kernel computes the indicators and its
-// last block compares the networks; another one splits the objects.
+// Co-learning on CUDA. The kernel that computes the costs of all networks also computes the indicators, and its last
+// block compares the networks. Another kernel splits the objects.
 #include "common/last_block.cuh"
 #include "ops/colad_assign/colad_split.h"
 #include "ops/paa_assign/candidate_costs.cuh"
