@@ -65,6 +65,7 @@ class CostStatisticsCases:
         cost = levels.args[0]
         return [
             statistics_of(many, many.args[0]),
-            statistics_of(levels, torch.stack([cost, cost.flip(1), torch.where(cost > 1, torch.nan, cost)])),
+            statistics_of(levels, torch.stack([cost, cost.flip(1)])),
+            statistics_of(random_costs("odd_costs", anchors=(40, 3)), torch.full((2, 3, 43), torch.nan)),
             statistics_of(random_costs("few", objects=(1, 3), anchors=(3, 1)), torch.ones(2, 4)),
         ]

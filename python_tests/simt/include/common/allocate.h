@@ -35,11 +35,13 @@ inline Tensor new_tensor(const Tensor& like, Sizes sizes) {
 
 inline Tensor new_like(const Tensor& like) { return seen(unseen_new_like(like), simt::Origin::scratch); }
 
-// Each array by itself: what lies between two of them belongs to none.
+// Each array by itself: what lies between two of them belongs to none. On a card its allocator hands over the whole.
 template <typename... T>
 std::optional<Tensor> new_scratch(const Tensor& like, Room<T>... rooms) {
   const std::optional<Tensor> memory = unseen_new_scratch(like, rooms...);
-  (simt::hand_over(rooms.pointer, rooms.count * sizeof(T), simt::Origin::scratch), ...);
+  if (!simt::card.allocates) {
+    (simt::hand_over(rooms.pointer, rooms.count * sizeof(T), simt::Origin::scratch), ...);
+  }
   return memory;
 }
 
