@@ -30,7 +30,7 @@ def placements(card: Card) -> list[tuple[torch.device, torch.device]]:
 
 def named_as(argument: str) -> str:
     """The name in messages, which is that of a public function."""
-    return "cost" if argument == "costs" else argument
+    return {"costs": "cost", "avg_factor_tensor": "avg_factor"}.get(argument, argument)
 
 
 def device_in_message(text: str) -> torch.device:
