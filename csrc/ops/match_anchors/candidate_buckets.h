@@ -1,7 +1,7 @@
 // The candidates of a batch on CUDA, bucketed by object, so that the work for an object grows with its own candidates
 // and not with the anchors of its image.
 //
-// Three kernels fill the buckets. The one that knows the matches lists the matched anchors, in any order, and gives
+// Two kernels fill the buckets. The one that knows the matches lists the matched anchors, in any order, and gives
 // each its place in the bucket of its object (candidate_lists.cuh). Its last block finds where each bucket begins. The
 // one that knows the costs writes a key to each place. Which place an anchor gets depends on the order of the threads,
 // so nothing that is computed from a bucket may depend on the order of its keys.
