@@ -214,7 +214,8 @@ struct ColadSplitCuda {
     const CandidateBuckets buckets =
         buckets_in(call.counters, call.keys, call.keys, c.images, c.anchor_count, c.objects, call.params.networks);
     const unsigned grid = std::max(grid_for(c.objects, 1), grid_for(c.images * c.anchor_count, kObjectBlock));
-    launch(colad_split_kernel, grid, kObjectBlock, 0, scope.stream(), call.split.params, call.params, buckets);
+    launch_dependent(colad_split_kernel, grid, kObjectBlock, 0, scope.stream(), call.split.params, call.params,
+                     buckets);
   }
 };
 

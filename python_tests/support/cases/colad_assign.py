@@ -1,5 +1,7 @@
 """Cases of ``colad_assign``."""
 
+import torch
+
 from colad_ops import AssignConfig, colad_assign
 from python_tests.support.op_contract import Case
 from python_tests.support.scenes import make_scene
@@ -25,12 +27,14 @@ def with_odd_costs(predictions):
     return odd
 
 
-def case_of(count, indicator, granularity, odd_costs=False):
+def case_of(count, indicator, granularity, odd_costs=False, empty_objects=()):
     scene, predictions = networks(objects=(3, 0, 4), count=count)
     if odd_costs:
         predictions = with_odd_costs(predictions)
+    for row in empty_objects:
+        scene.gt_boxes[row] = torch.tensor([900.0, 900.0, 950.0, 950.0])
     rest = scene.anchors, scene.level_sizes, scene.gt_boxes, scene.gt_labels, scene.gt_offsets
-    name = f"{count}_{indicator}_{granularity}{'_odd_costs' * odd_costs}"
+    name = f"{count}_{indicator}_{granularity}{'_odd_costs' * odd_costs}{'_empty_objects' * bool(empty_objects)}"
     return Case(name, predictions, *rest, indicator=indicator, granularity=granularity)
 
 
@@ -52,6 +56,8 @@ class ColadAssignCases:
             case_of(3, "std_mean", "image"),
             case_of(3, "std_mean", "image", odd_costs=True),
             case_of(2, "fisher", "object"),
+            case_of(2, "std_mean", "object", empty_objects=(1, 4)),
+            case_of(3, "std_mean", "image", empty_objects=(0, 1, 2)),
             case_of(3, "std_mean", "object_level"),
             case_of(3, "std_mean", "object_level", odd_costs=True),
             Case("probabilities_and_dtypes", mixed, *rest, granularity="object", probs=[False, True, False]),
