@@ -102,7 +102,7 @@ def test_recorded_costs(covariance: str) -> None:
         f"{covariance}: {segments} segments, {values} values: largest difference {max(x.posterior for x in found):.1e}"
     )
     print(f"{sum(x.flipped for x in found)} labels differ, of {sum(x.ties for x in found)} ties")
-    assert segments > 500
+    assert segments > (2000 if golden_sets.is_whole() else 200)
 
 
 @COVARIANCES
@@ -202,7 +202,8 @@ def test_without_reg_covar(covariance: str) -> None:
     the mass leave of a rounding error. Both fits round in the same way there, as long as sums are exact: of float32
     values."""
     pieces = [np.full(n, value, np.float32) for n in (1, 2, 7, 32, 33, 64, 100) for value in (0.0, 0.7, 1.7, -3e5)]
-    pieces += [np.append(np.full(n, 0.5), 3.0) for n in (1, 5, 31, 40)] + [np.array([0.0, 0.0, 5.0])]
+    pieces += [np.append(np.full(n, 0.5), 3.0) for n in (1, 5, 31, 40)]
+    pieces += [np.array([0.0, 0.0, 5.0]), np.array([-5.0, 0.0, 0.0])]  # component 0 or 1 loses its density
     segments = Segments.of(pieces)
     compare(segments, covariance, reg_covar=0.0)
     compare(segments, covariance, reg_covar=0.0, tol=0.0)

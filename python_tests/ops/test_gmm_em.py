@@ -43,3 +43,17 @@ def test_order_within_a_segment_does_not_matter():
     values, offsets = segments([30], dtype=torch.float64)
     order = torch.randperm(30, generator=torch.Generator().manual_seed(1))
     assert gmm_em(values[order], offsets).labels.equal(gmm_em(values, offsets).labels[order])
+
+
+def test_segments_of_the_operator_follow_one_another():
+    """On CUDA the values between two segments are padding, and segments that overlap would be written twice."""
+    starts, ends = torch.tensor([0, 2]), torch.tensor([3, 5])
+    with pytest.raises(RuntimeError, match="follow one another, got one that ends at 3 and then one that starts at 2"):
+        torch.ops.colad.gmm_em(torch.ones(5), starts, ends)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_a_value_that_is_no_number_ends_the_fit_at_once(bad):
+    fit = gmm_em(torch.tensor([1.0, 2.0, 4.0, 1.0, bad, 3.0]), torch.tensor([0, 3, 6]), tol=0.0)
+    assert fit.n_iter.tolist() == [100, 1] and not fit.converged.any()
+    assert torch.stack([fit.weights[1], fit.means[1], fit.variances[1]]).isnan().all()

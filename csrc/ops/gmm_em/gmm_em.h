@@ -15,7 +15,7 @@ using MixtureTensors = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
 
 struct GmmEmParams {
   const void* values;
-  const int64_t *starts, *ends;
+  const int64_t *starts, *ends;             // segments that follow one another; values between them are padding
   double *weights, *means, *variances;      // (G, 2)
   double *responsibility, *log_likelihood;  // (N,)
   int64_t *labels, *n_iter;
