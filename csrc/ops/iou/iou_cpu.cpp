@@ -8,6 +8,7 @@
 #include "common/boxed.h"
 #include "ops/iou/box_blocks.h"
 #include "ops/iou/iou.h"
+#include "ops/iou/pair_block.h"
 
 namespace colad {
 namespace {
@@ -186,57 +187,24 @@ void aligned_iou(const IouParams& p, int64_t begin, int64_t end) {
   });
 }
 
-// Pairs of boxes and their derivatives. Each coordinate has an array of its own, so the loop over them is vectorised.
-template <typename C>
-struct PairBlock {
-  static constexpr int64_t kPairs = 64;
-
-  struct Boxes {
-    C x1[kPairs], y1[kPairs], x2[kPairs], y2[kPairs];
-
-    Box<C> at(int64_t k) const { return {x1[k], y1[k], x2[k], y2[k]}; }
-    void set(int64_t k, const Box<C>& box) { x1[k] = box.x1, y1[k] = box.y1, x2[k] = box.x2, y2[k] = box.y2; }
-  };
-
-  Boxes first, second, d_first, d_second;
-  C first_angle[kPairs], second_angle[kPairs], grad[kPairs];
-
-  template <IouMode mode>
-  void differentiate(int64_t count) {
-    if (mode == IouMode::ciou) {  // atan2 is not vectorised, and would keep the other loop from being so
-      for (int64_t k = 0; k < count; ++k) {
-        first_angle[k] = aspect_angle(first.at(k)), second_angle[k] = aspect_angle(second.at(k));
-      }
-    }
-    for (int64_t k = 0; k < count; ++k) {
-      const Box<C> a = first.at(k), b = second.at(k);
-      Box<C> da{}, db{};
-      box_iou_backward(MeasuredBox<C>{a, box_area(a), mode == IouMode::ciou ? first_angle[k] : C(0)},
-                       MeasuredBox<C>{b, box_area(b), mode == IouMode::ciou ? second_angle[k] : C(0)}, mode, grad[k],
-                       da, db);
-      d_first.set(k, da), d_second.set(k, db);
-    }
-  }
-};
-
 template <IouMode mode, typename T>
 void aligned_iou_backward(const IouParams& p, int64_t begin, int64_t end) {
   using C = compute_t<T>;
-  using Block = PairBlock<C>;
+  using Block = PairBlock<mode, C>;
   vectorised([=, boxes1 = static_cast<const T*>(p.boxes1), boxes2 = static_cast<const T*>(p.boxes2),
               grad = static_cast<const T*>(p.grad), out1 = static_cast<T*>(p.out1), out2 = static_cast<T*>(p.out2)] {
     Block block;
-    for (int64_t from = begin; from < end; from += Block::kPairs) {
-      const int64_t count = std::min(Block::kPairs, end - from);
+    for (int64_t first = begin; first < end; first += Block::kPairs) {
+      const int64_t count = std::min(Block::kPairs, end - first);
       for (int64_t k = 0; k < count; ++k) {
-        block.first.set(k, load_box(boxes1, from + k));
-        block.second.set(k, load_box(boxes2, from + k));
-        block.grad[k] = static_cast<C>(grad[from + k]);
+        block.first.set(k, load_box(boxes1, first + k));
+        block.second.set(k, load_box(boxes2, first + k));
+        block.grad[k] = static_cast<C>(grad[first + k]);
       }
-      block.template differentiate<mode>(count);
+      block.differentiate(count);
       for (int64_t k = 0; k < count; ++k) {
-        store_box(out1, from + k, block.d_first.at(k));
-        store_box(out2, from + k, block.d_second.at(k));
+        store_box(out1, first + k, block.d_first.at(k));
+        store_box(out2, first + k, block.d_second.at(k));
       }
     }
   });
