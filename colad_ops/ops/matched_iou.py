@@ -36,9 +36,7 @@ def matched_box_iou(boxes: Tensor, gt_boxes: Tensor, matched: Tensor, *, mode: s
     Raises:
         RuntimeError: wrong shape, dtype, device or mode, or a row that does not exist.
     """
-    overlap = call_differentiable(
-        torch.ops.colad.matched_box_iou, boxes, gt_boxes=gt_boxes, matched=matched, mode=mode
-    )
+    overlap = call_differentiable(torch.ops.colad.matched_box_iou, boxes, gt_boxes=gt_boxes, matched=matched, mode=mode)
     if debug.checks_data(matched):
         debug.check_range("matched", matched, -2, gt_boxes.shape[0] - 1)
     return overlap
