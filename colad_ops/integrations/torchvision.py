@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, RetinaNet
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.retinanet import (
@@ -106,7 +107,9 @@ class _AssignedLosses:
     def remove(self) -> None:
         self._hook.remove()
 
-    def observe(self, generator: nn.Module, inputs: tuple[ImageList, list[Tensor]]) -> tuple[ImageList, list[Tensor]]:
+    def observe(
+        self, generator: AnchorGenerator, inputs: tuple[ImageList, list[Tensor]]
+    ) -> tuple[ImageList, list[Tensor]]:
         """Notes the level sizes and, for a teacher, the pictures. The generator then gets float32 maps of the same
         size, without memory: it lays the anchors in their dtype."""
         images, maps = inputs
@@ -127,6 +130,8 @@ class _AssignedLosses:
         boxes = decode(self.model.box_coder, anchors[0], deltas)
         if self.teacher is None:
             taught = self._assign(logits, boxes, anchors[0], targets)
+        elif self.pictures is None:
+            raise RuntimeError("compute_loss should be called by forward, where the teacher gets its pictures")
         else:
             with torch.no_grad():
                 taught = self._assign(*self.teacher(self.pictures), anchors[0], targets)
@@ -219,7 +224,7 @@ def centerness(anchors: Tensor, boxes: Tensor) -> Tensor:
     return ratio.clamp(min=0).prod(1).sqrt()
 
 
-_STOCK_LOSSES: dict[type[nn.Module], dict[str, type[nn.Module]]] = {
+_STOCK_LOSSES: dict[type, dict[str, Any]] = {
     RetinaNet: {
         "model": RetinaNet,
         "model.head": RetinaNetHead,

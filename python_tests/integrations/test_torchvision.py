@@ -64,9 +64,9 @@ class Step:
             return torch.stack([model.box_coder.decode_single(d, a) for d, a in zip(deltas, self.anchors)])
         return model.box_coder.decode(deltas, self.anchors[0])
 
-    def losses(self, compute) -> tuple[dict[str, float], list[torch.Tensor]]:
+    def losses(self, compute_loss, *labels) -> tuple[dict[str, float], list[torch.Tensor]]:
         """The losses, and their gradients by the outputs of the head."""
-        losses = compute()
+        losses = compute_loss(self.targets, self.outputs, self.anchors, *labels)
         gradients = torch.autograd.grad(sum(losses.values()), list(self.outputs.values()))
         return {name: loss.item() for name, loss in losses.items()}, list(gradients)
 
@@ -80,13 +80,11 @@ def test_labels_of_paa_assign_and_losses_of_torchvision(make):
     integration.patch(model, config=config)
     seen = taught_by(model)
     step = Step(model, *batch(counts=(9, 0, 12)), config)
-    adapted, gradients = step.losses(lambda: model.compute_loss(step.targets, step.outputs, step.anchors))
+    adapted, gradients = step.losses(model.compute_loss)
     different = (seen[-1].assignment.matched != step.assignment.matched).sum().item()
     assert different == 0
     assert step.assignment.num_pos_total > 5
-    stock, stock_gradients = step.losses(
-        lambda: stock_head.compute_loss(step.targets, step.outputs, step.anchors, list(step.matched))
-    )
+    stock, stock_gradients = step.losses(stock_head.compute_loss, list(step.matched))
     loss_difference = largest_difference(list(stock.values()), list(adapted.values()))
     gradient_difference = largest_difference(stock_gradients, gradients)
     add_row(f"torchvision {type(model).__name__}", loss_difference, gradient_difference, different)
@@ -99,10 +97,8 @@ def test_every_box_loss_of_retinanet(loss_type):
     model = integration.patch(tiny_retinanet())
     model.head.regression_head._loss_type = loss_type
     step = Step(model, *batch())
-    adapted, gradients = step.losses(lambda: model.compute_loss(step.targets, step.outputs, step.anchors))
-    stock, stock_gradients = step.losses(
-        lambda: model.head.compute_loss(step.targets, step.outputs, step.anchors, list(step.matched))
-    )
+    adapted, gradients = step.losses(model.compute_loss)
+    stock, stock_gradients = step.losses(model.head.compute_loss, list(step.matched))
     assert largest_difference(list(stock.values()), list(adapted.values())) < 2e-6
     assert largest_difference(stock_gradients, gradients) < 2e-5
 
@@ -261,8 +257,8 @@ def test_compiled_losses(make):
     compiled = torch.compile(model.compute_loss, fullgraph=True, backend="aot_eager")
     graphs = []
     for step in steps:
-        expected, gradients = step.losses(lambda: model.compute_loss(step.targets, step.outputs, step.anchors))
-        found, compiled_gradients = step.losses(lambda: compiled(step.targets, step.outputs, step.anchors))
+        expected, gradients = step.losses(model.compute_loss)
+        found, compiled_gradients = step.losses(compiled)
         assert largest_difference(list(expected.values()), list(found.values())) < 1e-5
         assert largest_difference(gradients, compiled_gradients) < 1e-5
         graphs.append(counters["stats"]["unique_graphs"])
