@@ -18,6 +18,7 @@ from colad_ops.ops.focal_loss import sigmoid_focal_loss
 from colad_ops.ops.gmm_em import GaussianMixture2, gmm_em
 from colad_ops.ops.iou import aligned_box_iou, box_iou
 from colad_ops.ops.match_anchors import Match, match_anchors
+from colad_ops.ops.matched_iou import matched_box_iou
 from colad_ops.ops.nms import batched_nms
 from colad_ops.ops.paa_assign import paa_assign
 from colad_ops.ops.score_voting import VotedBoxes, score_voting
@@ -44,6 +45,7 @@ __all__ = [
     "focal_kl_loss",
     "gmm_em",
     "match_anchors",
+    "matched_box_iou",
     "paa_assign",
     "ragged",
     "score_voting",

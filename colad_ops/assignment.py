@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from colad_ops.ops.matched_iou import matched_box_iou
+
 
 class Assignment(NamedTuple):
     """Which object each anchor learns. B images, A anchors, G objects of all images."""
@@ -45,14 +47,18 @@ class Assignment(NamedTuple):
 
     def labels(self, num_classes: int) -> Tensor:
         """``(B, A)`` int64: the class that the anchor learns, ``num_classes`` for background, ``-2`` for ignored."""
-        return torch.where(self.matched == -2, -2, self._of_object(self.gt_labels, num_classes))
+        # Rows -2 and -1 of the table, the last two. One call makes both, without a copy from the host.
+        of_no_object = torch.arange(-2, num_classes + 1, num_classes + 2, device=self.gt_labels.device)
+        return torch.cat([self.gt_labels, of_no_object])[self.matched]
 
     def boxes(self) -> Tensor:
-        """``(B, A, 4)``: the box that the anchor learns, 0 where the anchor has no object."""
-        return self._of_object(self.gt_boxes, 0)
+        """``(B, A, 4)``: the box that the anchor learns, 0 where the anchor has no object.
 
-    def _of_object(self, rows: Tensor, fill: int) -> Tensor:
-        """The row of each anchor's object, or ``fill`` without an object. ``fill`` is appended as the last row, and
-        index -1 picks it."""
-        padded = torch.cat([rows, rows.new_full((1, *rows.shape[1:]), fill)])
-        return padded[self.matched.clamp(min=-1)]
+        Losses on overlaps do not need it: see :meth:`iou`.
+        """
+        return torch.cat([self.gt_boxes, self.gt_boxes.new_zeros(2, 4)])[self.matched]
+
+    def iou(self, boxes: Tensor, *, mode: str = "iou") -> Tensor:
+        """``(B, A)``: overlap of each anchor's box, of ``boxes (B, A, 4)``, with the box that the anchor learns; 0
+        where the anchor has no object. Differentiable in ``boxes``; see :func:`matched_box_iou`."""
+        return matched_box_iou(boxes, self.gt_boxes.to(boxes.dtype), self.matched, mode=mode)

@@ -28,6 +28,10 @@ STABLE_TORCH_LIBRARY(colad, m) {
   m.def("box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str mode='iou') -> (Tensor, Tensor)");
   m.def("aligned_box_iou(Tensor boxes1, Tensor boxes2, str mode='iou') -> Tensor");
   m.def("aligned_box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str mode='iou') -> (Tensor, Tensor)");
+  // matched_iou
+  m.def("matched_box_iou(Tensor boxes, Tensor gt_boxes, Tensor matched, str mode='iou') -> Tensor");
+  m.def(
+      "matched_box_iou_backward(Tensor grad, Tensor boxes, Tensor gt_boxes, Tensor matched, str mode='iou') -> Tensor");
   // match_anchors
   m.def("match_anchors(Tensor anchors, Tensor gt_boxes, Tensor gt_offsets, " REGIONS ", " MATCH_OPTIONS
         ") -> (Tensor matched, Tensor iou)");

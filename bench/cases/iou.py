@@ -11,13 +11,14 @@ import colad_ops
 from bench.measure.case import Case, Peer
 from bench.measure.machine import Machine
 from bench.peers.eager_paa import overlaps
-from bench.peers.names import COMPILED, EAGER, FASTBBOX, TORCHVISION, VECTORISED
+from bench.peers.names import COMPILED, EAGER, FASTBBOX, REFERENCES, TORCHVISION, VECTORISED
 from bench.peers.packages import compiled, mmdetection, package_peer, torch_peer
 from bench.report.goals import GOALS
 from bench.workload.batch import workload
 from colad_ops.ops.iou import aligned_box_iou_reference, box_iou_reference
+from colad_ops.ops.matched_iou import matched_box_iou_reference
 
-BOX, VALUE = 16, 4  # bytes
+BOX, VALUE, ROW = 16, 4, 8  # bytes
 
 
 def close(ours: Tensor, peers: Tensor) -> None:
@@ -65,6 +66,24 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         torch_peer(VECTORISED, partial(with_gradient, row_by_row, boxes, targets, grad)),
         torch_peer(COMPILED, partial(with_gradient, compiled(row_by_row), boxes, targets, grad)),
     ]
+
+    assignment = colad_ops.paa_assign(*w.assign_arguments())
+    of_anchors, matched = boxes.detach().view(w.images, a, 4).requires_grad_(), assignment.matched
+    of_object = partial(matched_box_iou_reference, matched=matched, mode="giou")
+    positives = int((matched >= 0).sum())
+    per_anchor = grad.view(w.images, a)
+
+    def overlap(x: Tensor, y: Tensor) -> Tensor:
+        return colad_ops.matched_box_iou(x, y, matched, mode="giou")
+
+    def of_every_anchor(x: Tensor, y: Tensor) -> Tensor:
+        return row_by_row(x, y[matched.clamp(min=0)]).where(matched >= 0, 0)
+
+    of_matched = [
+        torch_peer(VECTORISED, partial(with_gradient, of_every_anchor, of_anchors, objects, per_anchor)),
+        torch_peer(REFERENCES, partial(with_gradient, of_object, of_anchors, objects, per_anchor)),
+        torch_peer(COMPILED, partial(with_gradient, compiled(of_every_anchor), of_anchors, objects, per_anchor)),
+    ]
     return [
         Case(
             "box_iou", f"rows along the anchors, {g} x {a}", lambda: colad_ops.box_iou(objects, anchors),
@@ -78,5 +97,10 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         Case(
             "aligned_box_iou", f"giou of {len(boxes)} boxes, forward and backward", ours, aligned, close,
             machine.lower_bound(len(boxes) * (2 * BOX + VALUE + VALUE + BOX)),
+        ),
+        Case(
+            "matched_box_iou", f"giou of {positives} positives of {len(boxes)} boxes, forward and backward",
+            partial(with_gradient, overlap, of_anchors, objects, per_anchor), of_matched, close,
+            machine.lower_bound(len(boxes) * (ROW + VALUE + BOX) + positives * 2 * (2 * BOX + VALUE)),
         ),
     ]  # fmt: skip

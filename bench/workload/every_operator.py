@@ -45,7 +45,7 @@ def operator_calls(w: Workload, device: torch.device) -> list[OperatorCall]:
     matched, cost = matched_and_cost(w)
     counts = Counts(w, matched, cost)
     return [
-        *box_calls(w, d),
+        *box_calls(w, d, matched.to(device), counts),
         *assignment_calls(w, d, matched.to(device), cost.to(device), counts),
         *mixture_calls(w, device),
         *loss_calls(d, counts),
@@ -76,7 +76,7 @@ def longest_fits(counts: Tensor, iterations: Tensor) -> tuple[int, int]:
     return int(iterations.mul(counts <= 32).max()), int(iterations.mul(counts > 32).max())
 
 
-def box_calls(w: Workload, d: Workload) -> list[OperatorCall]:
+def box_calls(w: Workload, d: Workload, matched: Tensor, c: Counts) -> list[OperatorCall]:
     a, g = len(w.anchors), len(w.gt_boxes)
     boxes = torch.cat(d.boxes(), dim=1).reshape(-1, 4).contiguous()
     targets = d.anchors.repeat(w.images, 1)
@@ -87,6 +87,13 @@ def box_calls(w: Workload, d: Workload) -> list[OperatorCall]:
     def train() -> Tensor:
         return torch.autograd.grad(colad_ops.aligned_box_iou(leaf, targets, "giou"), leaf, grad)[0]
 
+    of_images = leaf.detach().view(w.images, a, 4).requires_grad_()
+    ones = torch.ones_like(matched, dtype=torch.float32)
+
+    def train_matched() -> Tensor:
+        overlap = colad_ops.matched_box_iou(of_images, d.gt_boxes, matched, mode="giou")
+        return torch.autograd.grad(overlap, of_images, ones)[0]
+
     return [
         OperatorCall(
             "box_iou", f"{g} objects x {a} anchors", partial(colad_ops.box_iou, d.gt_boxes, d.anchors),
@@ -95,6 +102,12 @@ def box_calls(w: Workload, d: Workload) -> list[OperatorCall]:
         OperatorCall(
             "aligned_box_iou", "giou of all predictions, forward and backward", train,
             n * (2 * BOX + 4) + n * (4 + 4 * BOX), n * (f.GIOU + f.GIOU_BACKWARD),
+        ),
+        # Of an anchor without an object only `matched` is read. The gradient is written for every anchor.
+        OperatorCall(
+            "matched_box_iou", "giou of all predictions and their objects, forward and backward", train_matched,
+            n * (2 * ROW + 4 + BOX) + c.candidates * (2 * BOX + 4) + 2 * g * BOX,
+            c.candidates * (f.GIOU + f.GIOU_BACKWARD),
         ),
     ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import Assignment, aligned_box_iou, sigmoid_focal_loss
+from .. import Assignment, sigmoid_focal_loss
 from .predictions import Predictions
 from .ranks import mean_over_ranks
 
@@ -55,22 +55,22 @@ class PAALoss:
             float32 scalars: ``loss_cls``, ``loss_box``, ``loss_iou`` with gradient, ``num_pos`` (this rank's)
             without. Nothing syncs.
         """
-        num_classes = predictions.num_classes
-        labels = assignment.labels(num_classes).where(valid, -2)  # (B, A)
-        positive = (labels >= 0) & (labels < num_classes)  # (B, A)
-        boxes, objects = predictions.boxes, assignment.boxes().to(predictions.boxes.dtype)  # (B, A, 4)
+        assignment = assignment._replace(matched=assignment.matched.where(valid, -2))
+        labels = assignment.labels(predictions.num_classes)  # (B, A)
+        positive = assignment.matched >= 0  # (B, A)
+        boxes = predictions.boxes  # (B, A, 4)
 
-        # All anchors are computed and the weights select the positives: indexing would need their number on the host.
-        iou = aligned_box_iou(boxes.detach(), objects).clamp(min=1e-12).where(positive, 0)  # (B, A)
+        # The weights select the positives: indexing would need their number on the host.
+        iou = assignment.iou(boxes.detach()).clamp(min=1e-12).where(positive, 0)  # (B, A)
         weight = iou if self.box_weighting == "iou" else positive.to(iou.dtype)  # (B, A)
-        num_pos = positive.sum()
-        mean_num_pos, mean_weight = mean_over_ranks(torch.stack([num_pos.to(iou.dtype), weight.sum()])).unbind()
+        num_pos, sum_weight = positive.sum(), weight.sum()
+        mean_num_pos, mean_weight = mean_over_ranks(torch.stack([num_pos.to(iou.dtype), sum_weight])).unbind()
 
         loss_cls = sum(
             sigmoid_focal_loss(level_logits, level_labels, alpha=self.alpha, gamma=self.gamma)
             for level_logits, level_labels in zip(predictions.logits, predictions.per_level(labels))
         )
-        loss_box = ((1 - aligned_box_iou(boxes, objects, "giou")) * weight).sum()
+        loss_box = sum_weight - (assignment.iou(boxes, mode="giou") * weight).sum()  # of (1 - GIoU) * weight
         loss_iou = F.binary_cross_entropy_with_logits(
             predictions.flat_iou_logits.to(iou.dtype), iou, weight=positive.to(iou.dtype), reduction="sum"
         )

@@ -56,6 +56,9 @@ class CoAssignment(NamedTuple):
     def boxes(self) -> Tensor:
         return self.assignment.boxes()
 
+    def iou(self, boxes: Tensor, *, mode: str = "iou") -> Tensor:
+        return self.assignment.iou(boxes, mode=mode)
+
 
 def colad_assign(
     predictions: Sequence[tuple[Levels, Levels]],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from colad_ops import AssignConfig, box_iou
+from colad_ops import AssignConfig, Assignment, box_iou
 from colad_ops.detection import PAA, PAALoss, Targets
 from colad_ops.detection.assigners import assign_labels
 from python_tests.golden import golden_sets
@@ -17,20 +17,6 @@ from python_tests.support.detection_cases import golden_predictions, pictures, t
 # No object of these is so near a tie that rounding changes its positives.
 STABLE = {"large_c80", "medium_confident", "medium_random", "small_basic", "small_crowd", "small_nogt"}
 STABLE_SETS = [name for name in golden_sets.cases("paa_assign") if Path(name).stem in STABLE]
-
-
-@dataclass
-class GivenAssignment:
-    """An assignment whose labels and boxes are known beforehand."""
-
-    given_labels: torch.Tensor  # (B, A), background = number of classes
-    given_boxes: torch.Tensor  # (B, A, 4)
-
-    def labels(self, num_classes: int) -> torch.Tensor:
-        return self.given_labels
-
-    def boxes(self) -> torch.Tensor:
-        return self.given_boxes
 
 
 @pytest.mark.parametrize("name", STABLE_SETS)
@@ -52,21 +38,23 @@ def test_losses_from_predictions_to_the_end(name: str) -> None:
         assert losses[part].item() == pytest.approx(float(arrays[key]), rel=1e-5, abs=1e-6)
 
 
-def with_labels(predictions, *, label: int = 3) -> GivenAssignment:
-    """All background but the first two anchors of the first image, which learn one object."""
-    batch, anchors = predictions.boxes.shape[:2]
-    labels = torch.full((batch, anchors), label)
-    labels[0, :2] = torch.tensor([0, 2])
-    return GivenAssignment(labels, torch.tensor([4.0, 4.0, 30.0, 34.0]).expand(batch, anchors, 4).clone())
+def first_anchors_learn_an_object(predictions) -> Assignment:
+    """All background but the first two anchors of the first image, which learn an object of class 0 and one of class 2
+    in the same place."""
+    matched = torch.full(predictions.boxes.shape[:2], -1)
+    matched[0, :2] = torch.tensor([0, 1])
+    boxes, labels = torch.tensor([[4.0, 4.0, 30.0, 34.0]] * 2), torch.tensor([0, 2])
+    unused = dict.fromkeys(("cost", "num_pos", "mean", "std", "weights", "means", "variances"), torch.empty(0))
+    return Assignment(matched=matched, gt_boxes=boxes, gt_labels=labels, **unused)
 
 
 def test_ignored_and_invalid_anchors_count_nowhere() -> None:
     predictions = tiny_network(0)(pictures())
-    assignment = with_labels(predictions)
-    valid = torch.ones_like(assignment.given_labels, dtype=torch.bool)
-    ignored = with_labels(predictions)
-    ignored.given_labels[0, 1] = -2
-    ignored.given_labels[1, 5:] = -2
+    assignment = first_anchors_learn_an_object(predictions)
+    valid = torch.ones_like(assignment.matched, dtype=torch.bool)
+    ignored = first_anchors_learn_an_object(predictions)
+    ignored.matched[0, 1] = -2
+    ignored.matched[1, 5:] = -2
     masked = valid.clone()
     masked[0, 1] = False
     masked[1, 5:] = False
@@ -107,13 +95,13 @@ def test_gradients_reach_the_boxes_through_the_box_loss_alone() -> None:
     deltas = [level.clone().requires_grad_() for level in predictions.deltas]
     iou_logits = [level.clone().requires_grad_() for level in predictions.iou_logits]
     learning = replace(predictions, deltas=deltas, iou_logits=iou_logits)
-    assignment = with_labels(predictions)
-    valid = torch.ones_like(assignment.given_labels, dtype=torch.bool)
+    assignment = first_anchors_learn_an_object(predictions)
+    valid = torch.ones_like(assignment.matched, dtype=torch.bool)
     losses = PAALoss()(learning, assignment, valid)
     assert torch.autograd.grad(losses["loss_iou"], deltas, retain_graph=True, allow_unused=True) == (None,) * 3
     (found,) = torch.autograd.grad(losses["loss_box"], deltas[:1], retain_graph=True)
 
-    boxes, objects = learning.boxes[0, :2], assignment.given_boxes[0, :2]
+    boxes, objects = learning.boxes[0, :2], assignment.boxes()[0, :2]
     weight = box_iou(boxes, objects[:1]).detach()[:, 0]
     expected = 1.3 * ((1 - box_iou(boxes, objects[:1], "giou")[:, 0]) * weight).sum() / weight.sum()
     assert losses["loss_box"].item() == pytest.approx(expected.item())

@@ -8,13 +8,14 @@ import math
 import pytest
 import torch
 
-from colad_ops import aligned_box_iou, batched_nms, box_iou, match_anchors, score_voting
+from colad_ops import aligned_box_iou, batched_nms, box_iou, match_anchors, matched_box_iou, score_voting
 from python_tests.errors.valid_calls import (
     BOXES,
     FLOATS,
     LABELS,
     LEAST,
     LOGITS,
+    MATCHED,
     MOST,
     OFFSETS,
     SCALAR,
@@ -163,9 +164,29 @@ SCORE_VOTING = [
     ("score_nan", {"score_threshold": math.nan}, "score_threshold should be a number, got nan"),
 ]
 
+MATCHED_BOX_IOU = [
+    ("no_batch", {"boxes": BOXES}, "boxes should have shape (B, A, 4), got (3, 4)"),
+    ("integers", {"boxes": BOXES[None].long()}, f"boxes should be {FLOATS}, got Long"),
+    ("objects_rank", {"gt_boxes": BOXES[None]}, "gt_boxes should have shape (G, 4), got (1, 3, 4)"),
+    ("two_types", {"gt_boxes": BOXES.double()}, "gt_boxes and boxes should have the same dtype, got Double and Float"),
+    ("matched_fewer", {"matched": MATCHED[:, :2]}, "matched should have shape (B, A), one row an anchor, got (1, 2)"),
+    ("matched_type", {"matched": MATCHED.int()}, "matched should have dtype Long, got Int"),
+    ("matched_missing", {"matched": None}, "matched should be a tensor, got None"),
+    ("matched_high", {"matched": integers([0, 1, 3])}, "matched should be in -2..2, got 3 at image 0, anchor 2"),
+    (
+        "matched_most",
+        {"matched": integers([0, MOST, 1])},
+        f"matched should be in -2..2, got {MOST} at image 0, anchor 1",
+    ),
+    ("matched_low", {"matched": integers([-3, 1, 2])}, "matched should be in -2..2, got -3 at image 0, anchor 0"),
+    ("no_objects", {"gt_boxes": BOXES[:0]}, "matched should be in -2..-1, got 0 at image 0, anchor 0"),
+    ("mode", {"mode": "IoU"}, "mode should be iou, iof, giou, diou or ciou, got IoU"),
+]
+
 EVERY_ROW = [
     *rows(box_iou, *BOX_IOU, *PAIRWISE_ONLY),
     *rows(aligned_box_iou, *BOX_IOU, *ALIGNED_ONLY),
+    *rows(matched_box_iou, *MATCHED_BOX_IOU),
     *rows(match_anchors, *MATCH_ANCHORS),
     *rows(batched_nms, *BATCHED_NMS),
     *rows(score_voting, *SCORE_VOTING),

@@ -20,6 +20,7 @@ from colad_ops import (
     focal_kl_loss,
     gmm_em,
     match_anchors,
+    matched_box_iou,
     paa_assign,
     score_voting,
     sigmoid_focal_loss,
@@ -49,6 +50,7 @@ SPLIT = {
 VALID: dict[Callable, dict[str, Any]] = {
     box_iou: PAIRS,
     aligned_box_iou: PAIRS,
+    matched_box_iou: {"boxes": BOXES[None] + 1, "gt_boxes": BOXES, "matched": MATCHED},
     match_anchors: {"anchors": BOXES + 1, "gt_boxes": BOXES, "gt_offsets": OFFSETS, "valid": LABELS >= 0} | CROWD,
     assign_cost: {
         "logits": LOGITS[None],

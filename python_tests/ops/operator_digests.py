@@ -66,6 +66,16 @@ def iou() -> Results:
         yield colad_ops.box_iou(*(x.to(dtype) for x in batches), mode)
 
 
+def matched_iou() -> Results:
+    generator = torch.Generator().manual_seed(9)
+    for dtype, mode in itertools.product(DTYPES, IOU_MODES):
+        boxes, objects = odd_boxes(2 * 501).to(dtype).view(2, 501, 4), odd_boxes(9, every=4).to(dtype)
+        for least in (-2, -30, 0):
+            matched = torch.randint(least, 9, (2, 501), generator=generator).clamp(min=-2)
+            yield value_and_gradients(lambda x: colad_ops.matched_box_iou(x, objects, matched, mode=mode), boxes)  # noqa: B023
+            yield colad_ops.matched_box_iou(strided(boxes), strided(objects), strided(matched), mode=mode)
+
+
 def matching() -> Results:
     generator = torch.Generator().manual_seed(1)
     objects, crowd = odd_boxes(75), odd_boxes(9, every=4)
@@ -213,7 +223,7 @@ def after_the_network() -> Results:
             yield colad_ops.score_voting(boxes[kept], of_boxes[kept], labels[kept], *map(strided, everything))
 
 
-EXACT = (iou, matching, after_the_network)
+EXACT = (iou, matched_iou, matching, after_the_network)
 FUSED = (cost, mixtures, split, assignment, losses)  # use fused multiply-adds if the CPU has them
 
 

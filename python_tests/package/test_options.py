@@ -22,6 +22,7 @@ SCHEMAS = {
 FUNCTION_OF = {
     "box_iou": colad_ops.box_iou,
     "aligned_box_iou": colad_ops.aligned_box_iou,
+    "matched_box_iou": colad_ops.matched_box_iou,
     "match_anchors": colad_ops.match_anchors,
     "assign_cost": colad_ops.assign_cost,
     "gmm_em": colad_ops.gmm_em,

@@ -18,6 +18,7 @@ from python_tests.support.cases.focal_loss import SigmoidFocalLossCases
 from python_tests.support.cases.gmm_em import GmmEmCases
 from python_tests.support.cases.iou import AlignedBoxIouCases, BoxIouCases
 from python_tests.support.cases.match_anchors import MatchAnchorsCases
+from python_tests.support.cases.matched_iou import MatchedBoxIouCases
 from python_tests.support.cases.nms import BatchedNmsCases
 from python_tests.support.cases.paa_assign import PaaAssignCases
 from python_tests.support.cases.scale_gradient import ScaleGradientCases
@@ -38,6 +39,7 @@ class OperatorCases(Protocol):
 OPERATORS: tuple[type[OperatorCases], ...] = (
     BoxIouCases,
     AlignedBoxIouCases,
+    MatchedBoxIouCases,
     MatchAnchorsCases,
     AssignCostCases,
     GmmEmCases,

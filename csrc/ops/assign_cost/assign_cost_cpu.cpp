@@ -158,28 +158,11 @@ void write_costs_of_level(const AssignCostParams& p, Group& group, int64_t begin
   }
 }
 
-// Checks the values of the matches before anything is computed. On CUDA, has_cost skips wrong ones.
-void check_matched(const AssignCostParams& p) {
-  const int64_t* matched = p.matched;
-  int64_t least = kIgnored, most = -1;
-  for (int64_t i = 0; i < p.images * p.anchor_count; ++i) {
-    least = std::min(least, matched[i]);
-    most = std::max(most, matched[i]);
-  }
-  if (least >= kIgnored && most < p.objects) {
-    return;
-  }
-  for (int64_t i = 0; i < p.images * p.anchor_count; ++i) {
-    check(matched[i] >= kIgnored && matched[i] < p.objects, "matched should be in -2..", p.objects - 1, ", got ",
-          matched[i], " at image ", i / p.anchor_count, ", anchor ", i % p.anchor_count);
-  }
-}
-
 struct AssignCostCpu {
   static void run(const AssignCostCall& call) {
     const AssignCostParams& p = call.params;
     check_labels_exist(p);
-    check_matched(p);
+    check_matched(p.matched, p.images, p.anchor_count, p.objects);  // on CUDA, has_cost skips wrong ones
     for_batches(p.images, p.anchor_count, kAnchorsAThread,
                 [&](int64_t image, int64_t begin, int64_t end) { write_costs(p, image, begin, end); });
   }

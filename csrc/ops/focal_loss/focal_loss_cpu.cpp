@@ -24,60 +24,61 @@ struct FocalLossBlocks {
                       LossBuffers<C>& buffers) {
     std::fill_n(buffers.targets, block.count, C(0));
     block.targets = buffers.targets;
-    const auto ignore = [&](int begin, int end) {
+    const auto own_weights = [&] {
       if (block.weights != buffers.weights) {
         block.weights == nullptr ? std::fill_n(buffers.weights, block.count, C(1))
                                  : std::copy_n(block.weights, block.count, buffers.weights);
         block.weights = buffers.weights;
       }
-      std::fill(buffers.weights + begin, buffers.weights + end, C(0));
+      return buffers.weights;
     };
     for_runs(p, first, block.count, [&](const Element& e, int offset, int length) {
       if (!p.columns_outermost) {
         const int64_t label = at.label(e);
         if (label == kIgnored) {
-          ignore(offset, offset + length);
+          std::fill_n(own_weights() + offset, length, C(0));
         } else if (label >= e.column && label < e.column + length) {
           buffers.targets[offset + (label - e.column)] = C(1);
         }
         return;
       }
-      if (read_column(at, e, length, buffers.targets + offset)) {
-        Element row = e;
-        for (int i = 0; i < length; ++i, ++row.anchor) {
-          if (at.label(row) == kIgnored) {
-            ignore(offset + i, offset + i + 1);
-          }
-        }
+      const int64_t column = e.column, classes = at.classes;
+      C* const targets = buffers.targets + offset;
+      const int64_t ignored = for_labels(at, e, length, [=](int i, int64_t label) -> int64_t {
+        targets[i] = label == column ? C(1) : C(0);
+        return label_counts(label, classes) ? 0 : 1;
+      });
+      if (ignored != 0) {
+        C* const weights = own_weights() + offset;
+        for_labels(at, e, length, [=](int i, int64_t label) -> int64_t {
+          weights[i] = label_counts(label, classes) ? weights[i] : C(0);
+          return 0;
+        });
       }
     });
   }
 
-  // Writes the targets of `length` rows in the column of `e`. Returns whether some of the rows are ignored.
-  template <typename T, typename C>
-  static bool read_column(const FocalLossOperands<T>& at, const Element& e, int length, C* targets) {
+  // Calls visit(i, label) for the labels of `length` rows from that of `e` on. Returns the results joined by "or".
+  template <typename T, typename Visit>
+  static int64_t for_labels(const FocalLossOperands<T>& at, const Element& e, int length, Visit visit) {
     const auto* labels = static_cast<const int64_t*>(at.labels.data) + at.labels.at(e);
-    const int64_t stride = at.labels.anchor, column = e.column, classes = at.classes;
-    int64_t ignored = 0;
-    vectorised([=, any = &ignored] {
-      int64_t ignored_here = 0;
-      const auto read = [&](int i, int64_t label) {
-        targets[i] = label == column ? C(1) : C(0);
-        ignored_here |= label_counts(label, classes) ? 0 : 1;
-      };
+    const int64_t stride = at.labels.anchor;
+    int64_t found = 0;
+    vectorised([=, result = &found] {
+      int64_t all = 0;
       if (stride == 1) {
 #pragma GCC ivdep
         for (int i = 0; i < length; ++i) {
-          read(i, labels[i]);
+          all |= visit(i, labels[i]);
         }
       } else {
         for (int i = 0; i < length; ++i) {
-          read(i, labels[i * stride]);
+          all |= visit(i, labels[i * stride]);
         }
       }
-      *any = ignored_here;
+      *result = all;
     });
-    return ignored != 0;
+    return found;
   }
 
   static constexpr auto for_each_field = [](auto& side, auto visit) {

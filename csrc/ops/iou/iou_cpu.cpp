@@ -8,6 +8,7 @@
 #include "common/boxed.h"
 #include "ops/iou/box_blocks.h"
 #include "ops/iou/iou.h"
+#include "ops/iou/pair_block.h"
 
 namespace colad {
 namespace {
@@ -186,6 +187,29 @@ void aligned_iou(const IouParams& p, int64_t begin, int64_t end) {
   });
 }
 
+template <IouMode mode, typename T>
+void aligned_iou_backward(const IouParams& p, int64_t begin, int64_t end) {
+  using C = compute_t<T>;
+  using Block = PairBlock<mode, C>;
+  vectorised([=, boxes1 = static_cast<const T*>(p.boxes1), boxes2 = static_cast<const T*>(p.boxes2),
+              grad = static_cast<const T*>(p.grad), out1 = static_cast<T*>(p.out1), out2 = static_cast<T*>(p.out2)] {
+    Block block;
+    for (int64_t first = begin; first < end; first += Block::kPairs) {
+      const int64_t count = std::min(Block::kPairs, end - first);
+      for (int64_t k = 0; k < count; ++k) {
+        block.first.set(k, load_box(boxes1, first + k));
+        block.second.set(k, load_box(boxes2, first + k));
+        block.grad[k] = static_cast<C>(grad[first + k]);
+      }
+      block.differentiate(count);
+      for (int64_t k = 0; k < count; ++k) {
+        store_box(out1, first + k, block.d_first.at(k));
+        store_box(out2, first + k, block.d_second.at(k));
+      }
+    }
+  });
+}
+
 struct IouCpu {
   static void pairwise(const IouCall& call) {
     dispatch_floating(call.dtype, [&]<typename T>() { pairwise_iou<T>(call.params); });
@@ -213,7 +237,11 @@ struct IouCpu {
   static void aligned_backward(const IouCall& call) {
     const IouParams& p = call.params;
     dispatch_floating(call.dtype, [&]<typename T>() {
-      for_each(p.n, kPairsAThread, [&](int64_t i) { aligned_iou_backward_at<T>(p, i); });
+      with_constant(p.mode, [&](auto mode) {
+        torch::stable::parallel_for(0, p.n, kPairsAThread, [&](int64_t begin, int64_t end) {
+          aligned_iou_backward<decltype(mode)::value, T>(p, begin, end);
+        });
+      });
     });
   }
 };

@@ -18,7 +18,7 @@ from python_tests.support.op_contract import RecordOperators, tensors_of
 Path = tuple
 REGIONS = {"valid": LABELS >= 0} | CROWD
 LOSSES = (colad_ops.sigmoid_focal_loss, colad_ops.focal_kl_loss)
-DIFFERENTIABLE = (colad_ops.box_iou, colad_ops.aligned_box_iou, *LOSSES)
+DIFFERENTIABLE = (colad_ops.box_iou, colad_ops.aligned_box_iou, colad_ops.matched_box_iou, *LOSSES)
 FUNCTIONS: list[tuple[Callable, dict[str, Any]]] = [
     *(
         (function, arguments | REGIONS if "anchors" in arguments else arguments)
@@ -37,7 +37,7 @@ def results_and_gradients(function: Callable, arguments: dict[str, Any]) -> list
     """With gradients where the function is differentiable."""
     if function not in DIFFERENTIABLE:
         return tensors_of(function(**arguments))
-    names = ("boxes1", "boxes2", "logits", "student_logits")
+    names = ("boxes1", "boxes2", "boxes", "logits", "student_logits")
     inputs = {name: x.detach().clone().requires_grad_() for name, x in arguments.items() if name in names}
     result = function(**arguments | inputs)
     one, squares = result.sum(), result.square().sum()  # one number for all elements, and different ones
