@@ -31,7 +31,7 @@ class OwnHead(nn.Module):
         taught = self.assigner(logits, boxes, anchors, targets)
         levels = zip(logits, taught.per_level(taught.labels))
         loss_cls = sum(sigmoid_focal_loss(*level, reduction="sum") for level in levels) / taught.num_pos
-        loss_box = ((1 - taught.iou(boxes, "giou")) * taught.positive).sum() / taught.num_pos
+        loss_box = ((1 - taught.iou(boxes, mode="giou")) * taught.positive).sum() / taught.num_pos
         return {"loss_cls": loss_cls, "loss_box": loss_box, "positives": taught.num_pos}
 
 

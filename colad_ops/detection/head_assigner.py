@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .. import AssignConfig, Assignment, aligned_box_iou, paa_assign, ragged
+from .. import AssignConfig, Assignment, paa_assign, ragged
 from .positives import Positives
 from .ranks import mean_over_ranks
 
@@ -43,10 +43,10 @@ class HeadTargets:
         """(B, A, 4) xyxy pixels: the box that each anchor learns, 0 where it has none."""
         return self.assignment.boxes()
 
-    def iou(self, boxes: Tensor, mode: str = "iou") -> Tensor:
+    def iou(self, boxes: Tensor, *, mode: str = "iou") -> Tensor:
         """(B, A): IoU (or another mode of ``colad_ops.box_iou``) of ``boxes (B, A, 4)`` with the box that each anchor
         learns, 0 where it has none; differentiable in ``boxes``."""
-        return aligned_box_iou(boxes, self.boxes().to(boxes.dtype), mode).where(self.positive, 0)
+        return self.assignment.iou(boxes, mode=mode)
 
     def positives(self) -> Positives:
         """The positive anchors as rows, for losses that are computed on positives only."""
@@ -66,7 +66,7 @@ class HeadAssigner:
         taught = assigner(class_maps, boxes, anchors, targets)  # for LAD: class_maps and boxes of the teacher
         levels = zip(flatten_maps(class_maps, num_classes), taught.per_level(taught.labels))
         loss_cls = sum(sigmoid_focal_loss(*level, reduction="sum") for level in levels) / taught.num_pos
-        loss_box = ((1 - taught.iou(boxes, "giou")) * taught.positive).sum() / taught.num_pos
+        loss_box = ((1 - taught.iou(boxes, mode="giou")) * taught.positive).sum() / taught.num_pos
 
     Logits are read in their own dtype, half included. Boxes and anchors are taken as float32, and the cost and the
     mixtures are computed in float32 and float64, also under autocast.

@@ -192,7 +192,7 @@ def retinanet_losses(
         of_row = loss(deltas[rows.image, rows.anchor].float(), wanted, reduction="none").sum(1)
         loss_box = (of_row * image_weight).sum()
     else:
-        loss_box = ((1 - taught.iou(boxes, regression._loss_type)) * weight * taught.positive).sum()
+        loss_box = ((1 - taught.iou(boxes, mode=regression._loss_type)) * weight * taught.positive).sum()
     loss_cls = sigmoid_focal_loss(outputs["cls_logits"], taught.labels, weight=weight, reduction="sum")
     return {"classification": loss_cls, "bbox_regression": loss_box}
 
@@ -203,7 +203,7 @@ def fcos_losses(
     """The losses of ``FCOSHead.compute_loss``, divided by the positives of the batch."""
     num_pos = taught.assignment.num_pos_total
     loss_cls = sigmoid_focal_loss(outputs["cls_logits"], taught.labels, reduction="sum", avg_factor=num_pos)
-    loss_box = ((1 - taught.iou(boxes, "giou")) * taught.positive).sum()
+    loss_box = ((1 - taught.iou(boxes, mode="giou")) * taught.positive).sum()
     rows = taught.positives()
     centerness_logits = outputs["bbox_ctrness"][rows.image, rows.anchor, 0].float()
     loss_centerness = F.binary_cross_entropy_with_logits(

@@ -85,7 +85,7 @@ def test_iou_with_the_object_of_each_anchor():
     scene, targets = scene_and_targets()
     taught = assign(scene, targets)
     boxes = scene.boxes.clone().requires_grad_()
-    found = taught.iou(boxes, "giou")
+    found = taught.iou(boxes, mode="giou")
     expected = aligned_box_iou(scene.boxes, taught.boxes(), "giou")
     assert torch.equal(found[taught.positive], expected[taught.positive])
     assert found[~taught.positive].eq(0).all()
