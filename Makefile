@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 VENV := .venv
 PEERS := .venv-peers
+INTEGRATIONS := .venv-integrations
 PYTHON := $(VENV)/bin/python
 SOURCES := CMakeLists.txt setup.py pyproject.toml $(shell find csrc -type f)
 # One pinned torch for work on colad_ops itself; the package accepts any torch >= 2.11. Where only CPU builds are wanted:
@@ -8,7 +9,7 @@ SOURCES := CMakeLists.txt setup.py pyproject.toml $(shell find csrc -type f)
 TORCH ?= torch==2.13.0
 FORMATTED := $(shell find csrc python_tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help demo test lint format test-asan mutations bench bench-peers bench-scaling wheel clean
+.PHONY: help demo test lint format test-asan test-integrations mutations bench bench-peers bench-scaling wheel clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,20 @@ format: $(VENV)/lint  ## let ruff and clang-format mend what they can
 test-asan: $(VENV)/installed  ## run the tests of the operators with AddressSanitizer and UBSan
 	$(PYTHON) -m python_tests.sanitizers.planted_errors
 	$(PYTHON) -m python_tests.sanitizers.run_operator_tests
+
+# An environment of its own with another torch. The wheel is installed there unchanged, and the tests are the last entry
+# of the path, so that they import the installed package.
+test-integrations: $(INTEGRATIONS)/installed  ## run the adapters inside torchvision, mmdetection and others
+	$(INTEGRATIONS)/bin/pytest --import-mode=importlib -o pythonpath= python_tests/integrations
+
+$(INTEGRATIONS)/installed: $(VENV)/installed python_tests/integrations/packages.txt $(shell find colad_ops -name '*.py')
+	test -x $(INTEGRATIONS)/bin/python || python3 -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip install -q -r python_tests/integrations/packages.txt
+	$(INTEGRATIONS)/bin/python -m pip install -q --no-deps mmdet==3.3.0  # its mmcv has no wheel for this torch
+	$(PYTHON) -m pip wheel -q . --no-deps --no-build-isolation -w build/wheel
+	$(INTEGRATIONS)/bin/python -m pip install -q --force-reinstall --no-deps build/wheel/*.whl
+	echo $(CURDIR) > $$($(INTEGRATIONS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/colad_ops_tests.pth
+	touch $@
 
 # Does the emulated device notice a missing barrier?
 mutations: $(VENV)/installed  ## remove each barrier of the CUDA kernels in turn; the emulator has to notice; some minutes
@@ -74,4 +89,4 @@ $(VENV)/lint: $(VENV)/installed pyproject.toml
 	touch $@
 
 clean:  ## remove what was built and the environments
-	rm -rf build dist $(VENV) $(PEERS) colad_ops/libcolad_ops.so
+	rm -rf build dist $(VENV) $(PEERS) $(INTEGRATIONS) colad_ops/libcolad_ops.so

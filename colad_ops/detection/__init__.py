@@ -9,6 +9,7 @@ from .build import NETWORK_NAMES, build_network
 from .colad import CoLAD
 from .fpn import FPN
 from .head import PAAHead
+from .head_assigner import HeadAssigner, HeadTargets, flatten_maps
 from .lad import LAD, SoLAD
 from .losses import PAALoss
 from .method import Method
@@ -30,6 +31,8 @@ __all__ = [
     "DetectionNetwork",
     "Detections",
     "FPN",
+    "HeadAssigner",
+    "HeadTargets",
     "LAD",
     "Method",
     "NETWORK_NAMES",
@@ -43,4 +46,5 @@ __all__ = [
     "SoftLabelLoss",
     "Targets",
     "build_network",
+    "flatten_maps",
 ]

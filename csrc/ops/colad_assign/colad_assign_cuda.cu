@@ -140,8 +140,7 @@ __global__ void network_cost_kernel(const __grid_constant__ CostsOfNetworks cost
   });
   if (costs.last && is_last_block(buckets.arrived + 1)) {
     write_undefined(p, buckets);
-    __syncthreads();
-    write_choices(p, scratch);
+    write_choices(p, scratch);  // a thread reads what it wrote itself, and after a first barrier what the others wrote
   }
 }
 

@@ -157,7 +157,7 @@ __device__ EmResult fit_values(Value value, int64_t count, const MixtureOptions&
 // Fits value(0), ..., value(count - 1). All 32 lanes call it with the same count.
 template <typename Value>
 __device__ EmResult fit_mixture_warp(Value value, int64_t count, const MixtureOptions& options) {
-  __syncwarp();  // see above
+  __syncwarp();  // tells the compiler that the lanes are together; the result does not depend on it
   count = __shfl_sync(kFullMask, count, 0);
   if (count == 0) {
     return empty_fit();

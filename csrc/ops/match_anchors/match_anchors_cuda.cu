@@ -247,7 +247,7 @@ void MatchAnchorsCuda::match(const MatchCall& call, const MatchSink& sink, const
   void* const object_best = sink.buckets.object_best;
   dispatch_floating(call.dtype, [&]<typename T>() {
     if (p.options.low_quality != LowQuality::none && p.objects > 0 && p.anchor_count > 0) {
-      launch(first_pass_kernel<T>, first.grid, kTile, 0, scope.stream(), p, first, object_best);
+      launch_dependent(first_pass_kernel<T>, first.grid, kTile, 0, scope.stream(), p, first, object_best);
     }
     launch_dependent(second_pass_kernel<T>, second.grid, kTile, 0, scope.stream(), p, sink, second,
                      SecondPassOptions<compute_t<T>>(p.options), object_best);
