@@ -45,6 +45,10 @@ class Assignment(NamedTuple):
         """Number of positives of the batch: an int64 scalar on the device."""
         return self.num_pos.sum()
 
+    def masked(self, valid: Tensor) -> Assignment:
+        """The same assignment, in which the anchors that are not ``valid (B, A)`` are ignored."""
+        return self._replace(matched=self.matched.where(valid, -2))
+
     def labels(self, num_classes: int) -> Tensor:
         """``(B, A)`` int64: the class that the anchor learns, ``num_classes`` for background, ``-2`` for ignored."""
         # Rows -2 and -1 of the table, the last two. One call makes both, without a copy from the host.

@@ -55,7 +55,7 @@ class PAALoss:
             float32 scalars: ``loss_cls``, ``loss_box``, ``loss_iou`` with gradient, ``num_pos`` (this rank's)
             without. Nothing syncs.
         """
-        assignment = assignment._replace(matched=assignment.matched.where(valid, -2))
+        assignment = assignment.masked(valid)
         labels = assignment.labels(predictions.num_classes)  # (B, A)
         positive = assignment.matched >= 0  # (B, A)
         boxes = predictions.boxes  # (B, A, 4)

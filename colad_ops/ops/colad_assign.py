@@ -50,6 +50,9 @@ class CoAssignment(NamedTuple):
     def num_pos_total(self) -> Tensor:
         return self.assignment.num_pos_total
 
+    def masked(self, valid: Tensor) -> Assignment:
+        return self.assignment.masked(valid)
+
     def labels(self, num_classes: int) -> Tensor:
         return self.assignment.labels(num_classes)
 

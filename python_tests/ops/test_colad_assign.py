@@ -42,6 +42,9 @@ def test_iteration_takes_the_network_of_highest_mean(seed, count):
     assert result.assignment.matched.equal(alone.matched) and result.assignment.cost.equal(alone.cost)
     assert result.matched.equal(alone.matched) and result.cost.equal(alone.cost) and result.num_pos.equal(alone.num_pos)
     assert result.labels(5).equal(alone.labels(5)) and result.boxes().equal(alone.boxes())
+    boxes, valid = predictions[winner][1], torch.arange(result.matched.shape[1]) % 3 > 0
+    assert result.iou(boxes, mode="giou").equal(alone.iou(boxes, mode="giou"))
+    assert result.masked(valid).matched.equal(alone.matched.where(valid, -2))
     assert result.num_pos_total == alone.num_pos_total
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from colad_ops import AssignConfig, cost_statistics, match_anchors, split_candidates
+from colad_ops import AssignConfig, aligned_box_iou, cost_statistics, match_anchors, split_candidates
 from colad_ops.ops.split_candidates import split_candidates_reference
 from python_tests.support.cases.paa_assign import SPLITS
 from python_tests.support.cases.split_candidates import CostStatisticsCases, SplitCandidatesCases
@@ -80,13 +80,17 @@ def test_ignored_anchors_stay_ignored():
     assert (labels[ignored == -2] == -2).all() and (labels[result.matched == -1] == 5).all()
 
 
-def test_labels_and_boxes_are_those_of_the_object():
+def test_labels_boxes_and_overlaps_are_those_of_the_object():
     scene, matched, cost = costs_case(2)
     result = split(scene, matched, cost)
     positive = result.matched >= 0
     assert result.labels(5)[positive].equal(scene.gt_labels[result.matched[positive]])
     assert result.boxes()[positive].equal(scene.gt_boxes[result.matched[positive]])
     assert (result.boxes()[~positive] == 0).all()
+    for mode in ("iou", "giou"):
+        overlap = aligned_box_iou(scene.boxes, result.boxes(), mode)
+        assert result.iou(scene.boxes, mode=mode).equal(overlap.where(positive, 0))
+    assert result.iou(scene.boxes.half()).dtype == torch.float16  # the objects take the dtype of the boxes
     assert result.num_pos_total == positive.sum()
 
 

@@ -89,6 +89,18 @@ def test_gradients_of_boxes_that_are_not_finite(device: simt.Device, mode: str, 
         assert_same(device.call("box_iou_backward", args, seed=0), expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("row", [3, 2**40, 2**63 - 1, -3, -(2**63)])
+def test_a_match_that_does_not_exist_has_no_object(device: simt.Device, row: int) -> None:
+    """On the CPU it raises an error. A kernel reads nothing there."""
+    boxes, objects = random_boxes(torch.Generator().manual_seed(1), 6).split([3, 3])
+    matched = torch.tensor([[0, row, 2]])
+    for mode in MODES:
+        expected = torch.ops.colad.matched_box_iou(boxes[None], objects, torch.tensor([[0, -1, 2]]), mode)
+        assert_same(device.call("matched_box_iou", (boxes[None], objects, matched, mode), seed=0), expected, atol=1e-6)
+        args = torch.ones(1, 3), boxes[None], objects, matched, mode
+        assert (device.call("matched_box_iou_backward", args, seed=0)[0, 1] == 0).all()
+
+
 def test_every_kernel_was_run() -> None:
     """The table has a row for every kernel in the sources."""
     if len(KERNELS) == 0:
