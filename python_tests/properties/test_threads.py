@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from colad_ops import (
     batched_nms,
     box_iou,
+    decode_boxes,
     gmm_em,
     score_voting,
 )
@@ -62,11 +63,14 @@ def test_operators_repeat_bit_for_bit_at_any_number_of_threads(generator, mode, 
     student, probs = (torch.rand(3, 1500, 4, generator=generator) for _ in range(2))
     labels = torch.randint(-2, 5, (3, 1500), generator=generator)
     values, offsets = torch.rand(1000, generator=generator), torch.arange(0, 1001, 20)
+    deltas = torch.randn(3, 40_000, 4, generator=generator)
+    anchors = boxes_of(generator, 40_000, exact=False, odd=True)
     scores, classes = torch.rand(200, generator=generator), labels[0, :200].clamp(0, 2)
     results = at_thread_counts(
         lambda: (
             value_and_gradients(lambda a, b: box_iou(a, b, mode), a, b),
             [value_and_gradients(lambda x, r=r: loss(x, probs, labels, reduction=r), student) for r in ("none", "sum")],
+            value_and_gradients(lambda x: decode_boxes(anchors, x), deltas),
             gmm_em(values, offsets, **options),
             score_voting(a, scores, classes, b, student[0, :200, :3]),
             batched_nms(a, scores, classes, 0.5),
