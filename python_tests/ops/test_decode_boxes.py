@@ -12,7 +12,7 @@ from python_tests.support.cases.decode_boxes import (
     normal,
     several,
 )
-from python_tests.support.op_contract import GradientContract
+from python_tests.support.op_contract import GradientContract, assert_same
 
 
 class TestDecodeBoxes(DecodeBoxesCases, GradientContract):
@@ -93,6 +93,38 @@ def test_results_are_of_the_compute_type_and_gradients_of_the_deltas(dtype):
     assert boxes.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     boxes.sum().backward()
     assert deltas.grad.dtype == dtype
+
+
+def as_map(rows):
+    """The same rows, with each channel an array in memory."""
+    return rows.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+@pytest.mark.parametrize("layout", [torch.clone, as_map], ids=["rows", "maps"])
+def test_halves_are_converted_exactly(layout):
+    """CPUs have instructions for it. All halves, and gradients of every size, in pieces of every length."""
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(torch.float16).view(1, -1, 4)
+    lengths = [*range(1, 40), 16384 - sum(range(1, 40))]
+    halves = [layout(x).requires_grad_() for x in every.split(lengths, dim=1)]
+    floats = [x.detach().float().requires_grad_() for x in halves]
+    generator = torch.Generator().manual_seed(4)
+    sizes = (14 * torch.randn(1, 16384, 4, generator=generator)).exp2()  # of which some overflow, and some vanish
+    ties = torch.randint(-4096, 4096, (1, 16384, 4), generator=generator).float()
+    a = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(16384, 1)
+    for grad in (sizes, ties):
+        results, gradients = [], []
+        for k in range(0, len(lengths), 10):  # an operator takes 16 levels
+            first = sum(lengths[:k])
+            count = sum(lengths[k : k + 10])
+            part = slice(first, first + count)
+            for deltas in (halves[k : k + 10], floats[k : k + 10]):
+                boxes = decode_boxes(a[part], deltas, stds=(1.0, 1.0, 1.0, 1.0))
+                results.append(boxes.detach())
+                gradients.append(torch.autograd.grad(boxes, deltas, grad[:, part]))
+        for of_halves, of_floats in zip(results[::2], results[1::2]):
+            assert_same(of_halves, of_floats)
+        for of_halves, of_floats in zip(gradients[::2], gradients[1::2]):
+            assert_same(of_halves, [x.half() for x in of_floats])
 
 
 def test_nan_moves_its_own_axis_only():

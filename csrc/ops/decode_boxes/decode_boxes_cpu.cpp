@@ -93,14 +93,14 @@ const C* read_channel(const DeltaLevel& level, const AnchorBlock& block, int64_t
       return from + block.begin;
     }
   }
-  vectorised([=] {
+  vectorised([=](auto cpu) {
     for_runs(level, block, [&](int64_t element, int64_t stride, int64_t place, int64_t step, int64_t length) {
       if (step == 1) {
-        gather(from + element, stride, length, buffer + place);
+        gather<cpu()>(from + element, stride, length, buffer + place);
         return;
       }
       for (int64_t i = 0; i < length; ++i) {
-        buffer[place + i * step] = static_cast<C>(from[element + i * stride]);
+        convert<cpu()>(from[element + i * stride], buffer[place + i * step]);
       }
     });
   });
@@ -124,14 +124,14 @@ void write_channel(const DeltaLevel& level, const AnchorBlock& block, int64_t im
     return;
   }
   T* to = channel_of<T>(level, image, channel);
-  vectorised([=] {
+  vectorised([=](auto cpu) {
     for_runs(level, block, [&](int64_t element, int64_t stride, int64_t place, int64_t step, int64_t length) {
       if (step == 1) {
-        scatter(buffer + place, length, to + element, stride);
+        scatter<cpu()>(buffer + place, length, to + element, stride);
         return;
       }
       for (int64_t i = 0; i < length; ++i) {
-        to[element + i * stride] = static_cast<T>(buffer[place + i * step]);
+        convert<cpu()>(buffer[place + i * step], to[element + i * stride]);
       }
     });
   });

@@ -53,12 +53,12 @@ const C* read_block(const LossParams& p, const Strided& s, int64_t first, int co
       return data + first;
     }
   }
-  vectorised([=] {
+  vectorised([=](auto cpu) {
     if (in_order) {
-      gather(data + first, 1, count, buffer);
+      gather<cpu()>(data + first, 1, count, buffer);
     } else {
       for_runs(p, first, count, [&](const Element& e, int offset, int length) {
-        gather(data + s.at(e), step(p, s), length, buffer + offset);
+        gather<cpu()>(data + s.at(e), step(p, s), length, buffer + offset);
       });
     }
   });
@@ -83,12 +83,12 @@ void write_block(const LossParams& p, int64_t first, int count, const C* block) 
   if (std::is_same_v<T, C> && in_order) {
     return;
   }
-  vectorised([=] {
+  vectorised([=](auto cpu) {
     if (in_order) {
-      scatter(block, count, data + first, 1);
+      scatter<cpu()>(block, count, data + first, 1);
     } else {
       for_runs(p, first, count, [&](const Element& e, int offset, int length) {
-        scatter(block + offset, length, data + p.out.at(e), step(p, p.out));
+        scatter<cpu()>(block + offset, length, data + p.out.at(e), step(p, p.out));
       });
     }
   });
