@@ -2,6 +2,7 @@
 
 BENCHES = (
     "iou",
+    "decode_boxes",
     "match_anchors",
     "gmm_em",
     "assign_cost",
