@@ -66,16 +66,18 @@ class PAALoss:
         num_pos, sum_weight = positive.sum(), weight.sum()
         mean_num_pos, mean_weight = mean_over_ranks(torch.stack([num_pos.to(iou.dtype), sum_weight])).unbind()
 
-        loss_cls = sum(
-            sigmoid_focal_loss(level_logits, level_labels, alpha=self.alpha, gamma=self.gamma)
+        # The losses of the levels are divided inside: their gradients are then complete after the forward pass.
+        norm_cls = mean_num_pos.clamp(min=max(predictions.batch_size, 1))
+        loss_cls = [
+            sigmoid_focal_loss(level_logits, level_labels, alpha=self.alpha, gamma=self.gamma, avg_factor=norm_cls)
             for level_logits, level_labels in zip(predictions.logits, predictions.per_level(labels))
-        )
+        ]
         loss_box = sum_weight - (assignment.iou(boxes, mode="giou") * weight).sum()  # of (1 - GIoU) * weight
         loss_iou = F.binary_cross_entropy_with_logits(
             predictions.flat_iou_logits.to(iou.dtype), iou, weight=positive.to(iou.dtype), reduction="sum"
         )
         return {
-            "loss_cls": loss_cls / mean_num_pos.clamp(min=max(predictions.batch_size, 1)),
+            "loss_cls": torch.stack(loss_cls).sum(),
             "loss_box": self.box_weight * loss_box / mean_weight.clamp(min=1e-12),
             "loss_iou": self.iou_weight * loss_iou / mean_num_pos.clamp(min=1),
             "num_pos": num_pos,

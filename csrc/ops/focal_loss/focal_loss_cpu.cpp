@@ -1,4 +1,7 @@
 // sigmoid_focal_loss on the CPU.
+#include <limits>
+#include <vector>
+
 #include "common/boxed.h"
 #include "ops/focal_loss/focal_loss.h"
 #include "ops/losses/loss_cpu.h"
@@ -17,68 +20,86 @@ struct FocalLossFormula {
   C derivative(const Side& side) const { return focal_loss_derivative(side, options); }
 };
 
+// The operands, and for class maps the labels in 32 bits. The labels are read again for every class: as int64 they
+// would be twice as large as the logits.
+template <typename T>
+struct FocalLossCpuOperands : FocalLossOperands<T> {
+  std::vector<int32_t> codes;  // (images, anchors); a label that does not exist is kIgnored
+
+  explicit FocalLossCpuOperands(const FocalLossCall& call) : FocalLossOperands<T>(call) {
+    const LossParams& p = call.loss.params;
+    if (!p.columns_outermost) {
+      return;
+    }
+    check(p.columns < std::numeric_limits<int32_t>::max(), "logits should have fewer than 2^31 classes, got ",
+          p.columns);
+    codes.resize(p.images * p.anchors);
+    for (int64_t image = 0; image < p.images; ++image) {
+      for (int64_t anchor = 0; anchor < p.anchors; ++anchor) {
+        codes[image * p.anchors + anchor] = static_cast<int32_t>(this->label({image, anchor, 0}));
+      }
+    }
+  }
+};
+
 struct FocalLossBlocks {
   // A target is 1 if the row's label is the column, else 0. An ignored row gets the weight 0.
   template <typename T, typename C>
-  static void targets(const LossParams& p, const FocalLossOperands<T>& at, int64_t first, LossBlock<C>& block,
+  static void targets(const LossParams& p, const FocalLossCpuOperands<T>& at, int64_t first, LossBlock<C>& block,
                       LossBuffers<C>& buffers) {
-    std::fill_n(buffers.targets, block.count, C(0));
     block.targets = buffers.targets;
-    const auto own_weights = [&] {
-      if (block.weights != buffers.weights) {
-        block.weights == nullptr ? std::fill_n(buffers.weights, block.count, C(1))
-                                 : std::copy_n(block.weights, block.count, buffers.weights);
-        block.weights = buffers.weights;
-      }
-      return buffers.weights;
-    };
+    p.columns_outermost ? targets_of_maps(p, at, first, block, buffers) : targets_of_rows(p, at, first, block, buffers);
+  }
+
+  template <typename T, typename C>
+  static void targets_of_rows(const LossParams& p, const FocalLossCpuOperands<T>& at, int64_t first,
+                              LossBlock<C>& block, LossBuffers<C>& buffers) {
+    std::fill_n(buffers.targets, block.count, C(0));
     for_runs(p, first, block.count, [&](const Element& e, int offset, int length) {
-      if (!p.columns_outermost) {
-        const int64_t label = at.label(e);
-        if (label == kIgnored) {
-          std::fill_n(own_weights() + offset, length, C(0));
-        } else if (label >= e.column && label < e.column + length) {
-          buffers.targets[offset + (label - e.column)] = C(1);
-        }
-        return;
+      const int64_t label = at.label(e);
+      if (label == kIgnored) {
+        std::fill_n(own_weights(block, buffers) + offset, length, C(0));
+      } else if (label >= e.column && label < e.column + length) {
+        buffers.targets[offset + (label - e.column)] = C(1);
       }
-      const int64_t column = e.column, classes = at.classes;
-      C* const targets = buffers.targets + offset;
-      const int64_t ignored = for_labels(at, e, length, [=](int i, int64_t label) -> int64_t {
-        targets[i] = label == column ? C(1) : C(0);
-        return label_counts(label, classes) ? 0 : 1;
+    });
+  }
+
+  template <typename T, typename C>
+  static void targets_of_maps(const LossParams& p, const FocalLossCpuOperands<T>& at, int64_t first,
+                              LossBlock<C>& block, LossBuffers<C>& buffers) {
+    for_runs(p, first, block.count, [&](const Element& e, int offset, int length) {
+      const int32_t* const codes = at.codes.data() + e.image * p.anchors + e.anchor;
+      int32_t ignored = 0;
+      vectorised([=, column = static_cast<int32_t>(e.column), targets = buffers.targets + offset, result = &ignored] {
+        int32_t any = 0;
+#pragma GCC ivdep
+        for (int i = 0; i < length; ++i) {
+          targets[i] = codes[i] == column ? C(1) : C(0);
+          any |= codes[i] == kIgnored ? 1 : 0;
+        }
+        *result = any;
       });
       if (ignored != 0) {
-        C* const weights = own_weights() + offset;
-        for_labels(at, e, length, [=](int i, int64_t label) -> int64_t {
-          weights[i] = label_counts(label, classes) ? weights[i] : C(0);
-          return 0;
+        vectorised([=, weights = own_weights(block, buffers) + offset] {
+#pragma GCC ivdep
+          for (int i = 0; i < length; ++i) {
+            weights[i] = codes[i] == kIgnored ? C(0) : weights[i];
+          }
         });
       }
     });
   }
 
-  // Calls visit(i, label) for the labels of `length` rows from that of `e` on. Returns the results joined by "or".
-  template <typename T, typename Visit>
-  static int64_t for_labels(const FocalLossOperands<T>& at, const Element& e, int length, Visit visit) {
-    const auto* labels = static_cast<const int64_t*>(at.labels.data) + at.labels.at(e);
-    const int64_t stride = at.labels.anchor;
-    int64_t found = 0;
-    vectorised([=, result = &found] {
-      int64_t all = 0;
-      if (stride == 1) {
-#pragma GCC ivdep
-        for (int i = 0; i < length; ++i) {
-          all |= visit(i, labels[i]);
-        }
-      } else {
-        for (int i = 0; i < length; ++i) {
-          all |= visit(i, labels[i * stride]);
-        }
-      }
-      *result = all;
-    });
-    return found;
+  // The weights of the block in a buffer, where they may be changed.
+  template <typename C>
+  static C* own_weights(LossBlock<C>& block, LossBuffers<C>& buffers) {
+    if (block.weights != buffers.weights) {
+      block.weights == nullptr ? std::fill_n(buffers.weights, block.count, C(1))
+                               : std::copy_n(block.weights, block.count, buffers.weights);
+      block.weights = buffers.weights;
+    }
+    return buffers.weights;
   }
 
   static constexpr auto for_each_field = [](auto& side, auto visit) {
@@ -100,7 +121,7 @@ struct FocalLossBlocks {
 
 struct FocalLossCpu : CpuLoss<FocalLossBlocks> {
   template <typename T>
-  using At = FocalLossOperands<T>;
+  using At = FocalLossCpuOperands<T>;
 };
 
 }  // namespace

@@ -6,23 +6,27 @@
 #include <cstdint>
 
 #include "common/check.h"
+#include "common/cpu_capability.h"
 #include "ops/match_anchors/match_codes.h"
 
 namespace colad {
 
 // Checks the values of `matched`, (images, anchors), before anything is computed.
 inline void check_matched(const int64_t* matched, int64_t images, int64_t anchors, int64_t objects) {
-  int64_t least = kIgnored, most = -1;
-  for (int64_t i = 0; i < images * anchors; ++i) {
-    least = std::min(least, matched[i]);
-    most = std::max(most, matched[i]);
-  }
-  if (least >= kIgnored && most < objects) {
-    return;
-  }
-  for (int64_t i = 0; i < images * anchors; ++i) {
-    check(matched[i] >= kIgnored && matched[i] < objects, "matched should be in -2..", objects - 1, ", got ",
-          matched[i], " at image ", i / anchors, ", anchor ", i % anchors);
+  const auto exists = [objects](int64_t row) {  // kIgnored <= row < objects, in one comparison
+    return static_cast<uint64_t>(row) - kIgnored < static_cast<uint64_t>(objects - kIgnored);
+  };
+  int64_t missing = 0;
+  vectorised([=, count = images * anchors, result = &missing] {
+    int64_t any = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      any |= exists(matched[i]) ? 0 : 1;
+    }
+    *result = any;
+  });
+  for (int64_t i = 0; missing != 0 && i < images * anchors; ++i) {
+    check(exists(matched[i]), "matched should be in -2..", objects - 1, ", got ", matched[i], " at image ", i / anchors,
+          ", anchor ", i % anchors);
   }
 }
 
