@@ -2,6 +2,8 @@
 
 mmdetection imports the names of these operators when it is imported. The heads do not call them in training on the CPU.
 A call raises NotImplementedError with the operator's name.
+
+Import this module before mmdet: it puts the stand-in in its place where mmcv has no operators of its own.
 """
 
 from __future__ import annotations
@@ -32,16 +34,11 @@ class StandIn(ModuleType):
         return operator
 
 
-def install() -> StandIn | None:
-    """Puts the stand-in in place of ``mmcv._ext``, and returns it. None if this mmcv has compiled operators of its
-    own.
+def _installed() -> StandIn | None:
+    if importlib.util.find_spec("mmcv") is None or importlib.util.find_spec(NAME) is not None:
+        return None
+    return sys.modules.setdefault(NAME, StandIn())
 
-    Raises:
-        ModuleNotFoundError: mmcv is not installed.
-    """
-    if NAME not in sys.modules:
-        if importlib.util.find_spec(NAME) is not None:
-            return None
-        sys.modules[NAME] = StandIn()
-    module = sys.modules[NAME]
-    return module if isinstance(module, StandIn) else None
+
+STAND_IN = _installed()
+"""None without mmcv, and where it has compiled operators."""

@@ -1,4 +1,7 @@
-"""mmdetection's PAA and LAD heads, and batches for them: maps of a half-trained detector, and their ground truth."""
+"""mmdetection's PAA and LAD heads, and batches for them: maps of a half-trained detector, and their ground truth.
+
+With mmcv-lite, import :mod:`python_tests.integrations.mmcv_ext` first.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from mmdet.models.dense_heads import PAAHead
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmdet.utils import register_all_modules
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
@@ -44,9 +49,7 @@ def head_config(name: str = "PAAHead", classes: int = 80, **changes: Any) -> Con
         loss_bbox=dict(type="GIoULoss", loss_weight=1.3),
         loss_centerness=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=0.5),
         train_cfg=dict(
-            assigner=dict(
-                type="MaxIoUAssigner", pos_iou_thr=0.1, neg_iou_thr=0.1, min_pos_iou=0, ignore_iof_thr=-1
-            ),
+            assigner=dict(type="MaxIoUAssigner", pos_iou_thr=0.1, neg_iou_thr=0.1, min_pos_iou=0, ignore_iof_thr=-1),
             allowed_border=-1,
             pos_weight=-1,
             debug=False,
@@ -117,3 +120,48 @@ def instances(boxes: Tensor | Sequence, labels: Tensor | Sequence | None = None)
     if labels is not None:
         found.labels = torch.as_tensor(labels, dtype=torch.int64)
     return found
+
+
+def detector_config(classes: int = 8, head: str = "PAAHead", channels: int = 8) -> ConfigDict:
+    """A PAA detector with a narrow ResNet18."""
+    widths = [channels * 2**stage for stage in range(4)]
+    return ConfigDict(
+        type="PAA",
+        backbone=dict(type="ResNet", depth=18, base_channels=channels, stem_channels=channels, norm_eval=False),
+        neck=dict(
+            type="FPN",
+            in_channels=widths,
+            out_channels=channels,
+            start_level=1,
+            add_extra_convs="on_output",
+            num_outs=5,
+        ),
+        bbox_head=head_config(head, classes, in_channels=channels, train_cfg=None, test_cfg=None),
+        **{name: head_config(classes=classes)[name] for name in ("train_cfg", "test_cfg")},
+    )
+
+
+def lad_config(classes: int = 8, head: str = "LADHead") -> ConfigDict:
+    config, teacher = detector_config(classes, head), detector_config(classes, head)
+    config.update({f"teacher_{part}": teacher[part] for part in ("backbone", "neck", "bbox_head")}, type="LAD")
+    return config
+
+
+def build_detector(config: ConfigDict, seed: int = 0) -> nn.Module:
+    """With random weights of which the predictions differ from anchor to anchor."""
+    torch.manual_seed(seed)
+    detector = MODELS.build(config)
+    for module in detector.modules():
+        if isinstance(module, PAAHead):
+            for layer in (module.atss_cls, module.atss_reg, module.atss_centerness):
+                nn.init.normal_(layer.weight, std=0.3)
+    return detector
+
+
+def data_samples(batch: HeadBatch) -> list[DetDataSample]:
+    samples = []
+    for objects, meta in zip(batch.objects, batch.metas):
+        sample = DetDataSample(metainfo=meta)
+        sample.gt_instances = objects
+        samples.append(sample)
+    return samples
