@@ -31,10 +31,9 @@ Step = tuple[Tensor, list[Tensor]]
 
 
 def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
-    from python_tests.integrations import mmcv_ext  # noqa: F401, before mmdet is imported
-    from python_tests.integrations.mmdet_heads import build_head, make_batch
-
+    import python_tests.integrations.mmcv_ext  # noqa: F401, before mmdet is imported  # isort: skip
     from colad_ops.integrations import mmdet as integration
+    from python_tests.integrations.mmdet_heads import build_head, make_batch
 
     torch.manual_seed(0)
     found = []
@@ -43,7 +42,8 @@ def cases(sizes: dict[str, int], machine: Machine) -> list[Case]:
         batch = make_batch(images, sizes["height"], sizes["width"], sizes["classes"], objects).as_leaves()
         stock = build_head("PAAHead", sizes["classes"])
         patched = integration.patch(copy.deepcopy(stock))
-        peer = package_peer(MMDET_HEAD, "mmdet", lambda _: partial(step_of, stock.loss_by_feat, batch))
+        run_stock = partial(step_of, stock.loss_by_feat, batch)
+        peer = package_peer(MMDET_HEAD, "mmdet", lambda _, run=run_stock: run)
         values, logits = (sum(x.numel() for x in maps) for maps in (batch.maps, batch.cls_scores))
         # Each map is read and its gradient written; every logit has a loss and a derivative.
         bound = machine.lower_bound(2 * VALUE * values, logits * (FOCAL + FOCAL_BACKWARD))
