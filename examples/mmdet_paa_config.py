@@ -1,20 +1,15 @@
-"""mmdetection's PAA R50 1x, with our assignment and losses in its head. The configuration is three lines.
+"""mmdetection's PAA R50 1x, with our assignment and losses in its head: three lines. mmdetection's own script trains it
+on COCO in `data/coco`: `python tools/train.py examples/mmdet_paa_config.py`.
 
-Train with mmdetection's own script, on COCO in ``data/coco``::
+Run as a script, this file trains a small detector of the configuration for four steps on one batch of noise, without
+data and without downloads. Expected output of `python examples/mmdet_paa_config.py` (the figures depend on the
+machine):
 
-    python tools/train.py examples/mmdet_paa_config.py
-
-Run as a script, this file builds a small detector from the configuration and trains it for four steps on one batch of
-noise, without data and without downloads::
-
-    $ python examples/mmdet_paa_config.py
     ColadPAAHead: topk 9, covariance diag, box cost giou x 1.3
     step 0: loss_cls 1.08  loss_bbox 0.53  loss_iou 0.34
     step 1: loss_cls 0.91  loss_bbox 0.47  loss_iou 0.33
     step 2: loss_cls 0.66  loss_bbox 0.40  loss_iou 0.31
     step 3: loss_cls 0.39  loss_bbox 0.41  loss_iou 0.31
-
-The figures depend on the machine.
 """
 
 _base_ = "mmdet::paa/paa_r50_fpn_1x_coco.py"

@@ -69,8 +69,14 @@ class PAALoss:
         normalisers = torch.stack([num_pos.to(iou.dtype), sum_weight])
         mean_num_pos, mean_weight = (mean_over_ranks(normalisers) if self.over_ranks else normalisers).unbind()
 
+        # Divided by the kernel: then the gradients are final in the forward pass, and backward does not scale them.
+        options = {
+            "alpha": self.alpha,
+            "gamma": self.gamma,
+            "avg_factor": mean_num_pos.clamp(min=predictions.batch_size),
+        }
         loss_cls = sum(
-            sigmoid_focal_loss(level_logits, level_labels, alpha=self.alpha, gamma=self.gamma)
+            sigmoid_focal_loss(level_logits, level_labels, **options)
             for level_logits, level_labels in zip(predictions.logits, predictions.per_level(labels))
         )
         loss_box = sum_weight - (assignment.iou(boxes, mode="giou") * weight).sum()  # of (1 - GIoU) * weight
@@ -78,7 +84,7 @@ class PAALoss:
             predictions.flat_iou_logits.to(iou.dtype), iou, weight=positive.to(iou.dtype), reduction="sum"
         )
         return {
-            "loss_cls": loss_cls / mean_num_pos.clamp(min=max(predictions.batch_size, 1)),
+            "loss_cls": loss_cls,
             "loss_box": self.box_weight * loss_box / mean_weight.clamp(min=1e-12),
             "loss_iou": self.iou_weight * loss_iou / mean_num_pos.clamp(min=1),
             "num_pos": num_pos,
