@@ -69,22 +69,18 @@ class PAALoss:
         normalisers = torch.stack([num_pos.to(iou.dtype), sum_weight])
         mean_num_pos, mean_weight = (mean_over_ranks(normalisers) if self.over_ranks else normalisers).unbind()
 
-        # Divided by the kernel: then the gradients are final in the forward pass, and backward does not scale them.
-        options = {
-            "alpha": self.alpha,
-            "gamma": self.gamma,
-            "avg_factor": mean_num_pos.clamp(min=predictions.batch_size),
-        }
-        loss_cls = sum(
-            sigmoid_focal_loss(level_logits, level_labels, **options)
+        # The kernel divides: then the gradient of the forward pass is final, and backward does not scale it.
+        divisor = mean_num_pos.clamp(min=predictions.batch_size)
+        loss_of_levels = [
+            sigmoid_focal_loss(level_logits, level_labels, alpha=self.alpha, gamma=self.gamma, avg_factor=divisor)
             for level_logits, level_labels in zip(predictions.logits, predictions.per_level(labels))
-        )
+        ]
         loss_box = sum_weight - (assignment.iou(boxes, mode="giou") * weight).sum()  # of (1 - GIoU) * weight
         loss_iou = F.binary_cross_entropy_with_logits(
             predictions.flat_iou_logits.to(iou.dtype), iou, weight=positive.to(iou.dtype), reduction="sum"
         )
         return {
-            "loss_cls": loss_cls,
+            "loss_cls": torch.stack(loss_of_levels).sum(),
             "loss_box": self.box_weight * loss_box / mean_weight.clamp(min=1e-12),
             "loss_iou": self.iou_weight * loss_iou / mean_num_pos.clamp(min=1),
             "num_pos": num_pos,
