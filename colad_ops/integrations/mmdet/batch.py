@@ -20,18 +20,20 @@ Maps = Sequence[Tensor]
 
 
 def predictions_of(head: Any, cls_scores: Maps, bbox_preds: Maps, iou_preds: Maps = ()) -> Predictions:
-    """Views ``(B, A_l, n)`` of maps ``(B, anchors * n, H_l, W_l)``, in mmdetection's order: the anchors of a location
-    one after the other."""
+    """The predictions of maps ``(B, anchors * n, H_l, W_l)``, in mmdetection's order: the anchors of a location one
+    after the other. Without ``iou_preds`` they can only assign."""
     anchors = _lay_anchors(head.prior_generator, tuple(tuple(x.shape[-2:]) for x in cls_scores), cls_scores[0].device)
-    logits = [_rows(level, head.num_classes) for level in cls_scores]
-    deltas = [_rows(level, 4) for level in bbox_preds]
-    iou_logits = [_rows(level, 1).squeeze(2) for level in iou_preds]
-    return Predictions(logits, deltas, iou_logits, anchors, head.settings().coder)
+    logits = [_of_one_anchor(level, head.num_classes) for level in cls_scores]
+    deltas = [_of_one_anchor(level, 4) for level in bbox_preds]
+    iou_logits = [_of_one_anchor(level, 1) for level in iou_preds]
+    return Predictions.from_maps(logits, deltas, iou_logits, anchors, head.settings().coder)
 
 
-def _rows(level_map: Tensor, channels: int) -> Tensor:
-    rows = level_map.flatten(2).transpose(1, 2)  # (B, H * W, anchors * channels), in place
-    return rows if rows.shape[2] == channels else rows.reshape(rows.shape[0], -1, channels)
+def _of_one_anchor(level_map: Tensor, channels: int) -> Tensor:
+    """A map ``(B, channels, H, W * anchors)``: the map itself where a location has one anchor, else a copy."""
+    if level_map.shape[1] == channels:
+        return level_map
+    return level_map.unflatten(1, (-1, channels)).permute(0, 2, 3, 4, 1).flatten(3)
 
 
 @functools.lru_cache(maxsize=64)
