@@ -13,6 +13,7 @@ from colad_ops.config import AssignConfig
 from colad_ops.debug import set_debug
 from colad_ops.ops.assign_cost import assign_cost
 from colad_ops.ops.colad_assign import CoAssignment, colad_assign
+from colad_ops.ops.decode_boxes import decode_boxes
 from colad_ops.ops.focal_kl import focal_kl_loss
 from colad_ops.ops.focal_loss import sigmoid_focal_loss
 from colad_ops.ops.gmm_em import GaussianMixture2, gmm_em
@@ -42,6 +43,7 @@ __all__ = [
     "build_info",
     "colad_assign",
     "cost_statistics",
+    "decode_boxes",
     "focal_kl_loss",
     "gmm_em",
     "match_anchors",

@@ -21,6 +21,7 @@
 #define INDICATOR_OPTIONS "str indicator='std_mean', str granularity='iteration'"
 #define FOCAL_KL_LOSS_OPTIONS "float gamma=2.0, bool teacher_is_logits=True, float smooth=0.0"
 #define VOTING_OPTIONS "float sigma=0.025, float iou_threshold=0.01, float score_threshold=0.05"
+#define DECODE_OPTIONS "float[] stds=[0.1, 0.1, 0.2, 0.2], float max_ratio=62.5"
 
 STABLE_TORCH_LIBRARY(colad, m) {
   // iou
@@ -32,6 +33,9 @@ STABLE_TORCH_LIBRARY(colad, m) {
   m.def("matched_box_iou(Tensor boxes, Tensor gt_boxes, Tensor matched, str mode='iou') -> Tensor");
   m.def(
       "matched_box_iou_backward(Tensor grad, Tensor boxes, Tensor gt_boxes, Tensor matched, str mode='iou') -> Tensor");
+  // decode_boxes
+  m.def("decode_boxes(Tensor anchors, Tensor[] deltas, " DECODE_OPTIONS ") -> Tensor");
+  m.def("decode_boxes_backward(Tensor grad, Tensor anchors, Tensor[] deltas, " DECODE_OPTIONS ") -> Tensor[]");
   // match_anchors
   m.def("match_anchors(Tensor anchors, Tensor gt_boxes, Tensor gt_offsets, " REGIONS ", " MATCH_OPTIONS
         ") -> (Tensor matched, Tensor iou)");

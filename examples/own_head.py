@@ -10,8 +10,8 @@ import torch
 from squares import pictures
 from torch import nn
 
-from colad_ops import sigmoid_focal_loss
-from colad_ops.detection import AnchorGrid, DeltaCoder, HeadAssigner, flatten_maps
+from colad_ops import decode_boxes, sigmoid_focal_loss
+from colad_ops.detection import AnchorGrid, HeadAssigner, flatten_maps
 
 
 class OwnHead(nn.Module):
@@ -25,9 +25,7 @@ class OwnHead(nn.Module):
     def loss(self, pyramid: list[torch.Tensor], targets: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         anchors = self.grid([features.shape[-2:] for features in pyramid], pyramid[0].device).boxes
         logits = flatten_maps([self.class_output(features) for features in pyramid], self.classes)
-        boxes = DeltaCoder().decode(
-            anchors, torch.cat(flatten_maps([self.box_output(features) for features in pyramid], 4), 1)
-        )
+        boxes = decode_boxes(anchors, flatten_maps([self.box_output(features) for features in pyramid], 4))
         taught = self.assigner(logits, boxes, anchors, targets)
         levels = zip(logits, taught.per_level(taught.labels))
         loss_cls = sum(sigmoid_focal_loss(*level, reduction="sum") for level in levels) / taught.num_pos

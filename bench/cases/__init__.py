@@ -2,6 +2,7 @@
 
 BENCHES = (
     "iou",
+    "decode_boxes",
     "match_anchors",
     "gmm_em",
     "assign_cost",
@@ -9,5 +10,6 @@ BENCHES = (
     "focal_kl",
     "paa_assign",
     "training_step",
+    "head_step",
 )
 """Each module has ``cases(sizes, machine)``. ``scaling`` is another kind of bench and has a command of its own."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -23,7 +23,7 @@ from bench.workload.batch import SMALL
 from colad_ops.data import Batch, CocoDetection, Collate
 from colad_ops.data.digits import DigitsConfig, write_digits
 from colad_ops.demo.settings import demo_settings
-from colad_ops.detection import Predictions, build_network
+from colad_ops.detection import DeltaCoder, Predictions, build_network
 from colad_ops.detection.assigners import assign_labels, co_assign_labels
 from colad_ops.detection.losses import total_loss
 from colad_ops.engine.methods import build_method
@@ -107,19 +107,28 @@ def _parts(name: str, method: nn.Module, batch: Batch) -> tuple[Callable[[], obj
         options = {"indicator": method.indicator, "granularity": method.granularity}
 
         def co_assign() -> object:
-            return co_assign_labels([replace(x) for x in learners], batch.targets, valid, method.config, **options)
+            return co_assign_labels(
+                [decoded_again(x) for x in learners], batch.targets, valid, method.config, **options
+            )
 
         return co_assign, learners
     assigner = learners[0] if name == "PAA" else method.teacher_predictions(batch.images)
-    return lambda: assign_labels(replace(assigner), batch.targets, valid, method.config), learners
+    return lambda: assign_labels(decoded_again(assigner), batch.targets, valid, method.config), learners
 
 
 def as_leaves(predictions: Predictions) -> Predictions:
-    """A copy whose tensors are leaves of the autograd graph. They keep the strides of the maps."""
-    fields = ("logits", "deltas", "iou_logits")
-    return replace(
-        predictions, **{name: [x.detach().requires_grad_() for x in getattr(predictions, name)] for name in fields}
-    )
+    """A copy whose lists are leaves of the autograd graph, with boxes decoded from them. They keep the strides of the
+    maps."""
+    lists = ([x.detach().requires_grad_() for x in levels] for levels in lists_of(predictions))
+    return Predictions.from_levels(*lists, predictions.anchors, DeltaCoder())
+
+
+def lists_of(predictions: Predictions) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    return predictions.logits, predictions.deltas, predictions.iou_logits
+
+
+def decoded_again(predictions: Predictions) -> Predictions:
+    return Predictions.from_levels(*lists_of(predictions), predictions.anchors, DeltaCoder())
 
 
 def close(ours, peers) -> None:

@@ -2,6 +2,6 @@
 
 EAGER, VECTORISED, COMPILED = "eager torch", "vectorised torch", "torch.compile"
 SKLEARN, NUMBA, FASTBBOX = "scikit-learn", "numba", "fastbbox"
-TORCHVISION, MMDET = "torchvision", "mmdetection"
+TORCHVISION, MMDET, MMDET_HEAD = "torchvision", "mmdetection", "mmdetection PAAHead"
 PLAIN_BCE = "plain BCE"
 REFERENCES = "torch twins"  # the references of the operators; committed results contain this name

@@ -13,6 +13,7 @@ GOALS = {
         Goal("times", 35, TORCHVISION), Goal("times", 10, COMPILED), Goal("times", 4, FASTBBOX),
     ),
     "iou, rows along the objects": (Goal("times", 14, TORCHVISION), Goal("times", 1.5, FASTBBOX)),
+    "decoding": (Goal("times", 10, EAGER),),
     "largest iou of each anchor": (Goal("times", 35, TORCHVISION),),
     "mixtures of a batch": (Goal("times", 600, SKLEARN), Goal("times", 1.5, NUMBA)),
     "1,000 mixtures": (Goal("times", 1200, SKLEARN),),

@@ -94,7 +94,17 @@ def box_calls(w: Workload, d: Workload, matched: Tensor, c: Counts) -> list[Oper
         overlap = colad_ops.matched_box_iou(of_images, d.gt_boxes, matched, mode="giou")
         return torch.autograd.grad(overlap, of_images, ones)[0]
 
+    maps = [(0.01 * m).requires_grad_() for m in d.box_maps]
+    of_boxes = torch.ones(w.images, a, 4, device=boxes.device)
+
+    def decode() -> Tensor:
+        return torch.autograd.grad(colad_ops.decode_boxes(d.anchors, views(maps)), maps, of_boxes)[0]
+
     return [
+        OperatorCall(
+            "decode_boxes", "NCHW maps read in place, forward and backward", decode,
+            2 * a * BOX + n * (2 * BOX + 3 * BOX), n * (f.DECODE + f.DECODE_BACKWARD),
+        ),
         OperatorCall(
             "box_iou", f"{g} objects x {a} anchors", partial(colad_ops.box_iou, d.gt_boxes, d.anchors),
             (a + g) * BOX + 4 * a * g, a * g * f.IOU,

@@ -16,6 +16,9 @@ IOU = IOU_WITH_AREAS + 2 * AREA
 GIOU = IOU + 4 + AREA + 2 + HARD  # hull and its share
 GIOU_BACKWARD = 4 * GIOU  # the quotient rule of both fractions in 8 corners, roughly
 
+DECODE = 2 * (2 + 2 + 1 + 2 + HARD + 2 + 2)  # of x and y: centre and side, offset, clamp, exp, half, corners
+DECODE_BACKWARD = 2 * (2 + 2 + 1 + 2 + HARD + 2 + 2 + 3 + 3)
+
 FOCAL = 1 + 1 + SIGMOID + 1 + SOFTPLUS + 2  # sign, alpha, s^2, two products
 FOCAL_BACKWARD = FOCAL + SIGMOID + 5
 

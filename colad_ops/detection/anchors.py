@@ -29,8 +29,9 @@ class Anchors:
 
         Cell ``x`` of ``ceil(width / stride)`` cells is inside when ``x * stride < width``, that is when the centre is.
         """
-        width_height = image_sizes.flip(1)[:, None]  # (B, 1, 2)
-        return (self.points < width_height).all(dim=2)  # (B, A)
+        height, width = image_sizes[:, :, None].unbind(1)  # (B, 1) each
+        x, y = self.points.unbind(1)  # (A,) each
+        return (x < width) & (y < height)
 
 
 @dataclass(frozen=True)

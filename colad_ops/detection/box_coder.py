@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from .. import decode_boxes
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,10 @@ class DeltaCoder:
     stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
     max_ratio: float = 1000 / 16
 
-    def decode(self, anchors: Tensor, deltas: Tensor) -> Tensor:
-        """Boxes ``(..., A, 4)``, of ``deltas (..., A, 4)`` on ``anchors (A, 4)``; float32 for half deltas."""
-        deltas = deltas.to(torch.promote_types(deltas.dtype, anchors.dtype))
-        limit = math.log(self.max_ratio)
-        # The stds stay Python numbers: a tensor of them would be copied from the host, with a sync, at every step.
-        dx, dy, dw, dh = (delta * std for delta, std in zip(deltas.unbind(-1), self.stds))  # (..., A) each
-        x1, y1, x2, y2 = anchors.unbind(-1)  # (A,) each
-        width, height = x2 - x1, y2 - y1
-        x, y = (x1 + x2) * 0.5 + dx * width, (y1 + y2) * 0.5 + dy * height
-        half_width = width * dw.clamp(-limit, limit).exp() * 0.5
-        half_height = height * dh.clamp(-limit, limit).exp() * 0.5
-        return torch.stack([x - half_width, y - half_height, x + half_width, y + half_height], dim=-1)
+    def decode(self, anchors: Tensor, deltas: Tensor | Sequence[Tensor]) -> Tensor:
+        """Boxes ``(..., A, 4)`` of ``deltas (..., A, 4)`` or of per-level views ``(B, A_l, 4)``, on ``anchors (A, 4)``;
+        float32 for half deltas. Anchors get no gradient. See ``colad_ops.decode_boxes``."""
+        return decode_boxes(anchors, deltas, stds=self.stds, max_ratio=self.max_ratio)
 
     def encode(self, anchors: Tensor, boxes: Tensor) -> Tensor:
         """Deltas ``(..., A, 4)`` of ``boxes (..., A, 4)``, which must have positive width and height."""

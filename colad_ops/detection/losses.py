@@ -28,6 +28,7 @@ class PAALoss:
         iou_weight: factor of the IoU branch's cross-entropy; 0.5.
         box_weighting: ``"iou"``: the weight of a positive is the IoU of its prediction with its object, as in PAA;
             ``"uniform"``: every positive has weight 1, as in the LAD authors' code and mmdetection's LAD head.
+        over_ranks: False: the normalisers are those of this rank, as in mmdetection.
 
     Raises:
         ValueError: another ``box_weighting``.
@@ -38,6 +39,7 @@ class PAALoss:
     box_weight: float = 1.3
     iou_weight: float = 0.5
     box_weighting: Literal["iou", "uniform"] = "iou"
+    over_ranks: bool = True
 
     def __post_init__(self) -> None:
         if self.box_weighting not in ("iou", "uniform"):
@@ -64,7 +66,8 @@ class PAALoss:
         iou = assignment.iou(boxes.detach()).clamp(min=1e-12).where(positive, 0)  # (B, A)
         weight = iou if self.box_weighting == "iou" else positive.to(iou.dtype)  # (B, A)
         num_pos, sum_weight = positive.sum(), weight.sum()
-        mean_num_pos, mean_weight = mean_over_ranks(torch.stack([num_pos.to(iou.dtype), sum_weight])).unbind()
+        normalisers = torch.stack([num_pos.to(iou.dtype), sum_weight])
+        mean_num_pos, mean_weight = (mean_over_ranks(normalisers) if self.over_ranks else normalisers).unbind()
 
         # The losses of the levels are divided inside: their gradients are then complete after the forward pass.
         norm_cls = mean_num_pos.clamp(min=max(predictions.batch_size, 1))

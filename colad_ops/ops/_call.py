@@ -19,11 +19,17 @@ def call_differentiable(operator: Any, *inputs: Tensor, **options: Any) -> Any:
 
     :func:`torch.library.register_autograd` makes that kernel, in Python. It takes 4 us, more than a small operator.
     """
-    records = torch.is_grad_enabled() and any([x.requires_grad for x in inputs])
-    if records or torch.compiler.is_compiling() or _BelowAutograd is None:
+    if torch.is_grad_enabled() and any([x.requires_grad for x in inputs]):
         return operator(*inputs, **options)
+    return call_below_autograd(operator, *inputs, **options)
+
+
+def call_below_autograd(operator: Any, *arguments: Any, **options: Any) -> Any:
+    """``operator(*arguments, **options)``, past autograd's kernel. There is nothing to record."""
+    if torch.compiler.is_compiling() or _BelowAutograd is None:
+        return operator(*arguments, **options)
     with _BelowAutograd():
-        return operator(*inputs, **options)
+        return operator(*arguments, **options)
 
 
 def data_in_order(operator: Any) -> Callable[..., list]:

@@ -16,6 +16,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace colad {
 
@@ -116,6 +117,10 @@ struct Parameter<P, Options (*)(Option...)> {
 
 inline void return_to(StableIValue* stack, const torch::stable::Tensor& result) {
   stack[0] = torch::stable::detail::from(result);
+}
+
+inline void return_to(StableIValue* stack, const std::vector<torch::stable::Tensor>& results) {
+  stack[0] = torch::stable::detail::from(results);
 }
 
 template <typename... R>

@@ -10,9 +10,15 @@
 // faster where polynomials are most of the work. The last digits of the results then depend on the capability; they are
 // the same at every call.
 //
+// A body may take the capability that it is compiled for:
+//
+//   vectorised([=](auto cpu) { gather<cpu()>(...); });
+//
 // Every function that the body calls must be inline. Capture by value, or copy to locals first: for the compiler every
 // store may change a value that is captured by reference, and then it does not vectorise the loop.
 #pragma once
+
+#include <type_traits>
 
 namespace colad {
 
@@ -27,40 +33,50 @@ const char* name_of(CpuCapability capability);
 
 namespace capability {
 
+template <CpuCapability cpu, typename Body>
+void call(Body& body) {
+  using Compiled = std::integral_constant<CpuCapability, cpu>;
+  if constexpr (std::is_invocable_v<Body&, Compiled>) {
+    body(Compiled{});
+  } else {
+    body();
+  }
+}
+
 template <typename Body>
 [[gnu::flatten, gnu::noinline]] void run_baseline(Body body) {
-  body();
+  call<CpuCapability::baseline>(body);
 }
 
 #if defined(__x86_64__)
 #if defined(__clang__)  // clang has no attribute for either: its vectors have 256 bits, and it fuses nothing
-#define COLAD_WIDEST "avx512f,avx512bw,avx512dq,avx512vl,fma"
+#define COLAD_WIDEST "avx512f,avx512bw,avx512dq,avx512vl,fma,f16c"
 #define COLAD_FUSED
 #else
-#define COLAD_WIDEST "avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512"
+#define COLAD_WIDEST "avx512f,avx512bw,avx512dq,avx512vl,fma,f16c,prefer-vector-width=512"
 #define COLAD_FUSED [[gnu::optimize("fp-contract=fast", "no-math-errno", "no-trapping-math")]]
 #endif
-#define COLAD_AVX2 gnu::target("avx2,fma"), gnu::flatten, gnu::noinline
+#define COLAD_AVX2 gnu::target("avx2,fma,f16c"), gnu::flatten, gnu::noinline
 #define COLAD_AVX512 gnu::target(COLAD_WIDEST), gnu::flatten, gnu::noinline
 
 template <typename Body>
 [[COLAD_AVX2]] void run_avx2(Body body) {
-  body();
+  call<CpuCapability::avx2>(body);
 }
 
 template <typename Body>
 [[COLAD_AVX512]] void run_avx512(Body body) {
-  body();
+  call<CpuCapability::avx512>(body);
 }
 
 template <typename Body>
 COLAD_FUSED [[COLAD_AVX2]] void run_avx2_fused(Body body) {
-  body();
+  call<CpuCapability::avx2>(body);
 }
 
 template <typename Body>
 COLAD_FUSED [[COLAD_AVX512]] void run_avx512_fused(Body body) {
-  body();
+  call<CpuCapability::avx512>(body);
 }
 #endif
 

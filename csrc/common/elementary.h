@@ -104,6 +104,22 @@ COLAD_HD T exp_nonpositive(T x) {
 #endif
 }
 
+// exp(x) for |x| <= 87, where it is a normal number: fewer instructions than exp_nonpositive.
+template <typename T>
+COLAD_HD T exp_normal(T x) {
+#if defined(__CUDA_ARCH__)
+  return std::exp(x);
+#else
+  using F = elementary::Format<T>;
+  using Bits = typename F::Bits;
+  constexpr T kMagic = T(3) * T(Bits(1) << (F::kMantissa - 1)) + T(F::kBias);  // as in exp_nonpositive
+  const T shifted = x * T(1.4426950408889634074) + kMagic, k = shifted - kMagic;
+  const T r = (x - k * F::kLn2High) - k * F::kLn2Low;
+  const T power = std::bit_cast<T>(std::bit_cast<Bits>(shifted) << F::kMantissa);
+  return (T(1) + (r + r * r * elementary::exp_remainder(r))) * power;
+#endif
+}
+
 // log(1 + x) for 0 <= x <= 1.
 template <typename T>
 COLAD_HD T log1p_unit(T x) {

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from colad_ops import AssignConfig, Assignment, box_iou
-from colad_ops.detection import PAA, PAALoss, Targets
+from colad_ops.detection import PAA, DeltaCoder, PAALoss, Predictions, Targets
 from colad_ops.detection.assigners import assign_labels
 from python_tests.golden import golden_sets
 from python_tests.support.detection_cases import golden_predictions, pictures, targets_of, tiny_network, two_images
@@ -94,7 +94,7 @@ def test_gradients_reach_the_boxes_through_the_box_loss_alone() -> None:
     predictions = tiny_network(0)(pictures()).detach()
     deltas = [level.clone().requires_grad_() for level in predictions.deltas]
     iou_logits = [level.clone().requires_grad_() for level in predictions.iou_logits]
-    learning = replace(predictions, deltas=deltas, iou_logits=iou_logits)
+    learning = Predictions.from_levels(predictions.logits, deltas, iou_logits, predictions.anchors, DeltaCoder())
     assignment = first_anchors_learn_an_object(predictions)
     valid = torch.ones_like(assignment.matched, dtype=torch.bool)
     losses = PAALoss()(learning, assignment, valid)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -35,7 +37,7 @@ def test_losses_are_the_formulas() -> None:
     # Teacher boxes that overlap objects, some above and some below the threshold.
     targets = two_images()
     near = torch.rand(2, teacher.boxes.shape[1], 4, generator=torch.Generator().manual_seed(0)) * 12 - 6
-    teacher.__dict__["boxes"] = torch.stack([targets.boxes[0] + near[0], targets.boxes[3] + near[1]])
+    teacher = replace(teacher, boxes=torch.stack([targets.boxes[0] + near[0], targets.boxes[3] + near[1]]))
     valid = torch.rand(teacher.boxes.shape[:2], generator=torch.Generator().manual_seed(1)) > 0.3
     options = SoftLabelLoss(cls_weight=3.0, box_weight=1.5, iou_weight=7.0, gamma=1.5, min_iou=0.6)
     losses = options(student, teacher, targets, valid)

@@ -14,6 +14,7 @@ from colad_ops import (
     box_iou,
     colad_assign,
     cost_statistics,
+    decode_boxes,
     focal_kl_loss,
     gmm_em,
     match_anchors,
@@ -51,6 +52,16 @@ def test_iou_stays_in_its_row_and_column(value, corner, mode):
         assert row[1].isnan().all() and column[:, 1].isnan().all()
     elif mode in ("iou", "iof"):
         assert_in_unit_range_or_nan(torch.stack([row[1], column[:, 1]]))
+
+
+@bad_value
+@corner
+@pytest.mark.parametrize("argument", ["anchors", "deltas"])
+def test_decoded_boxes_stay_in_their_row(value, corner, argument):
+    found, clean = call(decode_boxes, argument, (1, corner), value), call(decode_boxes)
+    assert found[OTHERS].equal(clean[OTHERS])
+    if math.isnan(value):
+        assert found[1].isnan().tolist() == [i % 2 == corner % 2 for i in range(4)]
 
 
 def assert_in_unit_range_or_nan(overlap):

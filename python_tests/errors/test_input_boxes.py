@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from colad_ops import aligned_box_iou, batched_nms, box_iou, match_anchors, matched_box_iou, score_voting
+from colad_ops import aligned_box_iou, batched_nms, box_iou, decode_boxes, match_anchors, matched_box_iou, score_voting
 from python_tests.errors.valid_calls import (
     BOXES,
     FLOATS,
@@ -63,6 +63,40 @@ ALIGNED_ONLY = [
         {"boxes2": BOXES[:2]},
         "boxes1 and boxes2 should broadcast in their leading dimensions, got (3, 4) and (2, 4)",
     ),
+]
+
+LEVEL = (
+    "should have shape (B, anchors of the level, 4) or (B, locations, anchors of a location, 4), "
+    "with the B of the first level, got"
+)
+DECODE_BOXES = [
+    ("anchors_rank", {"anchors": BOXES[0]}, "anchors should have shape (A, 4), got (4,)"),
+    ("anchors_type", {"anchors": BOXES.int()}, f"anchors should be {FLOATS}, got Int"),
+    ("anchors_fewer", {"anchors": BOXES[:2]}, "deltas should have 2 anchors over all levels, got 3"),
+    ("no_rank", {"deltas": SCALAR}, "deltas should have shape (..., A, 4), got ()"),
+    ("rank", {"deltas": BOXES[0]}, "deltas should have shape (..., A, 4), got (4,)"),
+    ("five_deltas", {"deltas": torch.rand(3, 5)}, "deltas should have shape (..., A, 4), got (3, 5)"),
+    ("integers", {"deltas": BOXES.long()}, f"deltas should be {FLOATS}, got Long"),
+    ("complex", {"deltas": BOXES * 1j}, f"deltas should be {FLOATS}, got ComplexFloat"),
+    ("no_level", {"deltas": []}, "deltas should have 1 to 16 levels, got 0"),
+    ("many_levels", {"deltas": [BOXES[None]] * 17}, "deltas should have 1 to 16 levels, got 17"),
+    ("level_rank", {"deltas": [BOXES]}, f"deltas level 0 {LEVEL} (3, 4)"),
+    ("level_map", {"deltas": [torch.rand(1, 4, 3, 1)]}, f"deltas level 0 {LEVEL} (1, 4, 3, 1)"),
+    (
+        "level_images",
+        {"deltas": [torch.rand(2, 2, 4), torch.rand(1, 1, 4)]},
+        f"deltas level 1 {LEVEL} (1, 1, 4)",
+    ),
+    (
+        "level_type",
+        {"deltas": [torch.rand(1, 2, 4), torch.rand(1, 1, 4).double()]},
+        "deltas and its first level should have the same dtype, got Double and Float",
+    ),
+    ("stds_fewer", {"stds": (0.1, 0.1, 0.2)}, "stds should be 4 numbers, got 3"),
+    ("stds_infinite", {"stds": (0.1, 0.1, 0.2, math.inf)}, "stds should be finite, got inf"),
+    ("ratio_small", {"max_ratio": 0.5}, "max_ratio should be in 1..1e+36, got 0.5"),
+    ("ratio_infinite", {"max_ratio": math.inf}, "max_ratio should be in 1..1e+36, got inf"),
+    ("ratio_nan", {"max_ratio": math.nan}, "max_ratio should be in 1..1e+36, got nan"),
 ]
 
 MATCH_ANCHORS = [
@@ -187,6 +221,7 @@ EVERY_ROW = [
     *rows(box_iou, *BOX_IOU, *PAIRWISE_ONLY),
     *rows(aligned_box_iou, *BOX_IOU, *ALIGNED_ONLY),
     *rows(matched_box_iou, *MATCHED_BOX_IOU),
+    *rows(decode_boxes, *DECODE_BOXES),
     *rows(match_anchors, *MATCH_ANCHORS),
     *rows(batched_nms, *BATCHED_NMS),
     *rows(score_voting, *SCORE_VOTING),

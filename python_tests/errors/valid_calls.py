@@ -17,6 +17,7 @@ from colad_ops import (
     colad_assign,
     cost_statistics,
     debug,
+    decode_boxes,
     focal_kl_loss,
     gmm_em,
     match_anchors,
@@ -51,6 +52,7 @@ VALID: dict[Callable, dict[str, Any]] = {
     box_iou: PAIRS,
     aligned_box_iou: PAIRS,
     matched_box_iou: {"boxes": BOXES[None] + 1, "gt_boxes": BOXES, "matched": MATCHED},
+    decode_boxes: {"anchors": BOXES, "deltas": torch.linspace(-2, 2, 12).view(3, 4)},
     match_anchors: {"anchors": BOXES + 1, "gt_boxes": BOXES, "gt_offsets": OFFSETS, "valid": LABELS >= 0} | CROWD,
     assign_cost: {
         "logits": LOGITS[None],

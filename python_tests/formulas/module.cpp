@@ -8,6 +8,7 @@
 #include "common/elementary.h"
 #include "fast_formulas.h"
 #include "ops/assign_cost/assign_cost_math.h"
+#include "ops/decode_boxes/decode_boxes_math.h"
 #include "ops/focal_kl/focal_kl_math.h"
 #include "ops/gmm_em/gmm_em_lanes.h"
 #include "ops/iou/iou_backward_math.h"
@@ -35,6 +36,7 @@ T coordinate(const Box<T>& box, int k) {
 template <typename T>
 void define_of_type(py::module_ m) {
   m.def("exp_nonpositive", py::vectorize([](T x) { return exp_nonpositive(x); }));
+  m.def("exp_normal", py::vectorize([](T x) { return exp_normal(x); }));
   m.def("log1p_unit", py::vectorize([](T x) { return log1p_unit(x); }));
   m.def("log_positive", py::vectorize([](T x) { return log_positive(x); }));
   m.def("log_ratio", py::vectorize([](T w) { return log_ratio(w); }));
@@ -51,6 +53,12 @@ void define_of_type(py::module_ m) {
           box_iou_backward(Box<T>{ax1, ay1, ax2, ay2}, Box<T>{bx1, by1, bx2, by2}, static_cast<IouMode>(mode), T(1), da,
                            db);
           return k < 4 ? coordinate(da, k) : coordinate(db, k - 4);
+        }));
+  // Coordinate k of the decoded box.
+  m.def("decode_box", py::vectorize([](T x1, T y1, T x2, T y2, T dx, T dy, T dw, T dh, T std, T limit, int k) {
+          return coordinate(decode_box(centred(Box<T>{x1, y1, x2, y2}), BoxDeltas<T>{dx, dy, dw, dh},
+                                       DecodeOptions<T>{std, std, std, std, limit}),
+                            k);
         }));
   m.def("suppresses", py::vectorize([](T ax1, T ay1, T ax2, T ay2, T bx1, T by1, T bx2, T by2, double threshold) {
           return suppresses(Box<T>{ax1, ay1, ax2, ay2}, Box<T>{bx1, by1, bx2, by2}, threshold);

@@ -76,6 +76,22 @@ def matched_iou() -> Results:
             yield colad_ops.matched_box_iou(strided(boxes), strided(objects), strided(matched), mode=mode)
 
 
+def decoding() -> Results:
+    generator = torch.Generator().manual_seed(9)
+    sides = ((23, 31), (5, 7), (1, 1))
+    for dtype, of_anchors, shapes in itertools.product(DTYPES, (torch.float32, torch.float64), (1, 3)):
+        anchors = odd_boxes(shapes * sum(h * w for h, w in sides)).to(of_anchors)
+        maps = [
+            with_odd_values(3 * torch.randn(2, 4 * shapes, h, w, generator=generator), 31).to(dtype) for h, w in sides
+        ]
+        views = [m.unflatten(1, (shapes, 4)).flatten(3).permute(0, 3, 1, 2) for m in maps]
+        for levels in (views, [x.contiguous() for x in views], [strided(x) for x in views]):
+            for max_ratio in (62.5, 1.0, 1e36):
+                yield value_and_gradients(lambda *x: colad_ops.decode_boxes(anchors, x, max_ratio=max_ratio), *levels)  # noqa: B023
+        rows = torch.cat([x.flatten(1, 2) for x in views], dim=1)
+        yield value_and_gradients(lambda x: colad_ops.decode_boxes(anchors, x, stds=(1.0, 0.5, 2.0, 0.1)), rows)  # noqa: B023
+
+
 def matching() -> Results:
     generator = torch.Generator().manual_seed(1)
     objects, crowd = odd_boxes(75), odd_boxes(9, every=4)
@@ -223,7 +239,7 @@ def after_the_network() -> Results:
             yield colad_ops.score_voting(boxes[kept], of_boxes[kept], labels[kept], *map(strided, everything))
 
 
-EXACT = (iou, matched_iou, matching, after_the_network)
+EXACT = (iou, matched_iou, decoding, matching, after_the_network)
 FUSED = (cost, mixtures, split, assignment, losses)  # use fused multiply-adds if the CPU has them
 
 

@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "COLAD_CPU_CAPABILITY"
 FLAGS = {
     "baseline": set(),
-    "avx2": {"avx2", "fma"},
-    "avx512": {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"},
+    "avx2": {"avx2", "fma", "f16c"},
+    "avx512": {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl"},
 }
 GOLDEN = ("paa_assign", "colad_assign", "kkhoot_assign", "gmm2", "iou", "focal_kl")  # where vectors are used
 

@@ -23,6 +23,7 @@ FUNCTION_OF = {
     "box_iou": colad_ops.box_iou,
     "aligned_box_iou": colad_ops.aligned_box_iou,
     "matched_box_iou": colad_ops.matched_box_iou,
+    "decode_boxes": colad_ops.decode_boxes,
     "match_anchors": colad_ops.match_anchors,
     "assign_cost": colad_ops.assign_cost,
     "gmm_em": colad_ops.gmm_em,
@@ -53,7 +54,15 @@ def options(schema: Any) -> Iterator[tuple[str, Any]]:
     """Names and defaults of an operator's arguments that are no data."""
     for argument in schema.arguments:
         if not is_data(argument) and str(argument.type) != "Optional[Tensor]":
-            yield argument.name, argument.default_value if argument.has_default_value() else inspect.Parameter.empty
+            yield (
+                argument.name,
+                as_in_python(argument.default_value) if argument.has_default_value() else inspect.Parameter.empty,
+            )
+
+
+def as_in_python(default: Any) -> Any:
+    """A default of a list is a tuple in Python, which nobody can change."""
+    return tuple(default) if isinstance(default, list) else default
 
 
 def is_data(argument: Any) -> bool:

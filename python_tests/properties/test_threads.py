@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from colad_ops import (
     batched_nms,
     box_iou,
+    decode_boxes,
     gmm_em,
     matched_box_iou,
     score_voting,
@@ -65,12 +66,15 @@ def test_operators_repeat_bit_for_bit_at_any_number_of_threads(generator, mode, 
     anchors = boxes_of(generator, 80_000, exact=False, odd=True)[None]
     matched = torch.randint(-200, 200, (1, 80_000), generator=generator).clamp(min=-2)
     values, offsets = torch.rand(1000, generator=generator), torch.arange(0, 1001, 20)
+    deltas = torch.randn(3, 40_000, 4, generator=generator)
+    anchors = boxes_of(generator, 40_000, exact=False, odd=True)
     scores, classes = torch.rand(200, generator=generator), labels[0, :200].clamp(0, 2)
     results = at_thread_counts(
         lambda: (
             value_and_gradients(lambda a, b: box_iou(a, b, mode), a, b),
             value_and_gradients(lambda a: matched_box_iou(a, b, matched, mode=mode), anchors),
             [value_and_gradients(lambda x, r=r: loss(x, probs, labels, reduction=r), student) for r in ("none", "sum")],
+            value_and_gradients(lambda x: decode_boxes(anchors, x), deltas),
             gmm_em(values, offsets, **options),
             score_voting(a, scores, classes, b, student[0, :200, :3]),
             batched_nms(a, scores, classes, 0.5),

@@ -13,6 +13,7 @@ from python_tests import simt
 from python_tests.simt.kernel_table import KERNELS
 from python_tests.support.cases.assign_cost import AssignCostCases
 from python_tests.support.cases.colad_assign import ColadAssignCases
+from python_tests.support.cases.decode_boxes import DecodeBoxesCases, DecodeLevelsCases
 from python_tests.support.cases.focal_kl import FocalKlLossCases
 from python_tests.support.cases.focal_loss import SigmoidFocalLossCases
 from python_tests.support.cases.gmm_em import GmmEmCases
@@ -40,6 +41,8 @@ OPERATORS: tuple[type[OperatorCases], ...] = (
     BoxIouCases,
     AlignedBoxIouCases,
     MatchedBoxIouCases,
+    DecodeBoxesCases,
+    DecodeLevelsCases,
     MatchAnchorsCases,
     AssignCostCases,
     GmmEmCases,

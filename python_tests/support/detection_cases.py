@@ -63,6 +63,6 @@ def golden_predictions(arrays: dict[str, np.ndarray]) -> Predictions:
     def per_level(name: str) -> list[torch.Tensor]:
         return list(torch.from_numpy(arrays[name]).split(anchors.level_sizes, dim=1))
 
-    return Predictions(
+    return Predictions.from_levels(
         per_level("cls_logits"), per_level("bbox_deltas"), per_level("iou_logits"), anchors, DeltaCoder()
     )

@@ -27,12 +27,12 @@ template <typename T>
 void read_classes(const AssignCostParams& p, const Group& group, const Runs& runs, int64_t first, int64_t last,
                   ClassSums& sums) {
   const T* channels = channels_of<T>(group, group.logits);
-  vectorised([=, &runs, &sums, stride = group.logits.stride_channel, classes = p.classes] {
+  vectorised([=, &runs, &sums, stride = group.logits.stride_channel, classes = p.classes](auto cpu) {
     for (int64_t c = first; c < last; ++c) {
       if (c + kClasses < classes) {
         prefetch_channel(channels + (c + kClasses) * stride, runs);
       }
-      copy_channel(channels + c * stride, runs, sums.prediction[c - first]);
+      copy_channel<cpu()>(channels + c * stride, runs, sums.prediction[c - first]);
     }
   });
 }
@@ -99,9 +99,12 @@ void prefetch_corners(const Group& group, const Runs& runs) {
 
 template <typename T>
 void read_corners(const Group& group, const Runs& runs, Corners& corners) {
-  for (int64_t k = 0; k < 4; ++k) {
-    copy_channel(channels_of<T>(group, group.boxes) + k * group.boxes.stride_channel, runs, corners.box[k]);
-  }
+  vectorised([=, &runs, &corners, channels = channels_of<T>(group, group.boxes),
+              stride = group.boxes.stride_channel](auto cpu) {
+    for (int64_t k = 0; k < 4; ++k) {
+      copy_channel<cpu()>(channels + k * stride, runs, corners.box[k]);
+    }
+  });
 }
 
 template <typename T>

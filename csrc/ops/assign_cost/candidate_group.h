@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "common/half_arrays.h"
 #include "common/level_views.h"
 
 namespace colad {
@@ -57,8 +58,12 @@ void prefetch_channel(const T* channel, const Runs& runs) {
   }
 }
 
-template <int64_t kCount, typename T>
+template <CpuCapability cpu, int64_t kCount, typename T>
 void copy_elements(const T* from, float* to) {
+  if constexpr (kConvertsHalves<cpu, T, float>) {
+    convert_halves(from, kCount, to);
+    return;
+  }
   T elements[kCount];
   std::memcpy(elements, from, sizeof elements);
   for (int64_t k = 0; k < kCount; ++k) {
@@ -67,19 +72,19 @@ void copy_elements(const T* from, float* to) {
 }
 
 // Copies the first and the last kCount of `length` elements, which may overlap.
-template <int64_t kCount, typename T>
+template <CpuCapability cpu, int64_t kCount, typename T>
 void copy_both_ends(const T* from, int64_t length, float* to) {
-  copy_elements<kCount>(from, to);
-  copy_elements<kCount>(from + length - kCount, to + length - kCount);
+  copy_elements<cpu, kCount>(from, to);
+  copy_elements<cpu, kCount>(from + length - kCount, to + length - kCount);
 }
 
 // Copies the candidates' elements of a channel. It reads no other element: that one might be in a cache line that was
 // not prefetched.
-template <typename T>
+template <CpuCapability cpu, typename T>
 void copy_channel(const T* channel, const Runs& runs, float* to) {
   if (runs.single) {
     for (int64_t r = 0; r < runs.count; ++r) {
-      to[r] = static_cast<float>(channel[runs.first[r]]);
+      convert<cpu>(channel[runs.first[r]], to[r]);
     }
     return;
   }
@@ -88,15 +93,15 @@ void copy_channel(const T* channel, const Runs& runs, float* to) {
     float* slot = to + runs.slot[r];
     const int64_t length = runs.length[r];
     if (length == kWidth) {
-      copy_elements<kWidth>(from, slot);
+      copy_elements<cpu, kWidth>(from, slot);
     } else if (length >= 8) {
-      copy_both_ends<8>(from, length, slot);
+      copy_both_ends<cpu, 8>(from, length, slot);
     } else if (length >= 4) {
-      copy_both_ends<4>(from, length, slot);
+      copy_both_ends<cpu, 4>(from, length, slot);
     } else if (length >= 2) {
-      copy_both_ends<2>(from, length, slot);
+      copy_both_ends<cpu, 2>(from, length, slot);
     } else {
-      copy_elements<1>(from, slot);
+      copy_elements<cpu, 1>(from, slot);
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "common/cpu_capability.h"
+#include "common/strided_arrays.h"
 #include "common/usual_gamma.h"
 #include "ops/losses/loss_layout.h"
 
@@ -42,23 +43,6 @@ void for_runs(const LossParams& p, int64_t first, int count, Visit visit) {
 // The stride of the index that advances in a run.
 inline int64_t step(const LossParams& p, const Strided& s) { return p.columns_outermost ? s.anchor : s.column; }
 
-// to[i] = from[i * stride]
-template <typename T, typename C>
-void gather(const T* from, int64_t stride, int count, C* to) {
-  if (stride == 0) {
-    std::fill_n(to, count, static_cast<C>(*from));
-  } else if (stride == 1) {
-#pragma GCC ivdep
-    for (int i = 0; i < count; ++i) {
-      to[i] = static_cast<C>(from[i]);
-    }
-  } else {
-    for (int i = 0; i < count; ++i) {
-      to[i] = static_cast<C>(from[i * stride]);
-    }
-  }
-}
-
 // Elements `first` to `first + count`: in place if possible, otherwise copied to `buffer`.
 template <typename T, typename C>
 const C* read_block(const LossParams& p, const Strided& s, int64_t first, int count, C* buffer) {
@@ -69,12 +53,12 @@ const C* read_block(const LossParams& p, const Strided& s, int64_t first, int co
       return data + first;
     }
   }
-  vectorised([=] {
+  vectorised([=](auto cpu) {
     if (in_order) {
-      gather(data + first, 1, count, buffer);
+      gather<cpu()>(data + first, 1, count, buffer);
     } else {
       for_runs(p, first, count, [&](const Element& e, int offset, int length) {
-        gather(data + s.at(e), step(p, s), length, buffer + offset);
+        gather<cpu()>(data + s.at(e), step(p, s), length, buffer + offset);
       });
     }
   });
@@ -99,19 +83,12 @@ void write_block(const LossParams& p, int64_t first, int count, const C* block) 
   if (std::is_same_v<T, C> && in_order) {
     return;
   }
-  vectorised([=] {
+  vectorised([=](auto cpu) {
     if (in_order) {
-#pragma GCC ivdep
-      for (int i = 0; i < count; ++i) {
-        data[first + i] = static_cast<T>(block[i]);
-      }
+      scatter<cpu()>(block, count, data + first, 1);
     } else {
       for_runs(p, first, count, [&](const Element& e, int offset, int length) {
-        T* to = data + p.out.at(e);
-        const int64_t stride = step(p, p.out);
-        for (int i = 0; i < length; ++i) {
-          to[i * stride] = static_cast<T>(block[offset + i]);
-        }
+        scatter<cpu()>(block + offset, length, data + p.out.at(e), step(p, p.out));
       });
     }
   });

@@ -18,12 +18,19 @@ from python_tests.support.op_contract import RecordOperators, tensors_of
 Path = tuple
 REGIONS = {"valid": LABELS >= 0} | CROWD
 LOSSES = (colad_ops.sigmoid_focal_loss, colad_ops.focal_kl_loss)
-DIFFERENTIABLE = (colad_ops.box_iou, colad_ops.aligned_box_iou, colad_ops.matched_box_iou, *LOSSES)
+DIFFERENTIABLE = (
+    colad_ops.box_iou,
+    colad_ops.aligned_box_iou,
+    colad_ops.matched_box_iou,
+    colad_ops.decode_boxes,
+    *LOSSES,
+)
 FUNCTIONS: list[tuple[Callable, dict[str, Any]]] = [
     *(
-        (function, arguments | REGIONS if "anchors" in arguments else arguments)
+        (function, arguments | REGIONS if {"anchors", "gt_boxes"} <= arguments.keys() else arguments)
         for function, arguments in VALID.items()
     ),
+    (colad_ops.decode_boxes, VALID[colad_ops.decode_boxes] | {"deltas": torch.rand(1, 3, 4)}),
     # With these options, functions call further operators or give them further tensors.
     (colad_ops.colad_assign, VALID[colad_ops.colad_assign] | {"granularity": "image"}),
     (colad_ops.colad_assign, VALID[colad_ops.colad_assign] | {"granularity": "object_level"}),
@@ -37,7 +44,7 @@ def results_and_gradients(function: Callable, arguments: dict[str, Any]) -> list
     """With gradients where the function is differentiable."""
     if function not in DIFFERENTIABLE:
         return tensors_of(function(**arguments))
-    names = ("boxes1", "boxes2", "boxes", "logits", "student_logits")
+    names = ("boxes1", "boxes2", "boxes", "deltas", "logits", "student_logits")
     inputs = {name: x.detach().clone().requires_grad_() for name, x in arguments.items() if name in names}
     result = function(**arguments | inputs)
     one, squares = result.sum(), result.square().sum()  # one number for all elements, and different ones

@@ -18,9 +18,11 @@ def scene_case(
     representative=False,
     as_maps=False,
     empty_objects=(),
+    size=96,
+    strides=(8, 16, 32),
     **options,
 ):
-    scene = make_scene(list(objects), seed=seed)
+    scene = make_scene(list(objects), size=size, strides=strides, seed=seed)
     logits, boxes = scene.logits, scene.boxes
     if as_maps:
         logits, boxes = channel_first_views(logits, scene.level_sizes), channel_first_views(boxes, scene.level_sizes)
@@ -54,6 +56,7 @@ class PaaAssignCases:
             scene_case("they_claim_everything", empty_objects=(1, 4), config=AssignConfig.mmdet()),
             scene_case("valid", valid=valid, representative=True),
             scene_case("some_images_empty", objects=(0, 4, 0)),
+            scene_case("objects_in_several_parts", objects=(1, 2100, 2), size=32, strides=(16,)),  # of the last block
             scene_case("no_objects", objects=(0, 0), representative=True),
             scene_case("no_images", objects=()),
         ]
