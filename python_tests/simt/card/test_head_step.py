@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bench.measure.launches import NO_KERNEL
 from colad_ops import AssignConfig, ragged
@@ -30,9 +31,11 @@ class TorchOperators(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func._schema.name.split("::")[1]
-        if func.namespace == "aten" and not func.is_view and not name.startswith(NO_KERNEL):
+        result = func(*args, **(kwargs or {}))
+        computes = func.namespace == "aten" and not func.is_view and not name.startswith(NO_KERNEL)
+        if computes and any(isinstance(x, Tensor) for x in tree_leaves(result)):
             self.counts[name] += 1
-        return func(*args, **(kwargs or {}))
+        return result
 
 
 def maps_and_targets(device: torch.device) -> tuple[list[list[Tensor]], Targets]:
