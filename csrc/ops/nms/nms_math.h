@@ -2,6 +2,8 @@
 // threshold. Torch-free.
 #pragma once
 
+#include <limits>
+
 #include "ops/iou/iou_math.h"
 
 namespace colad {
@@ -10,6 +12,15 @@ namespace colad {
 template <typename T>
 COLAD_HD bool suppresses(const Box<T>& kept, const Box<T>& other, double iou_threshold) {
   return iou_of(kept, box_area(kept), other, box_area(other)) > iou_threshold;  // false for NaN
+}
+
+// The largest T that is not above the threshold: an IoU in T is above the one exactly if it is above the other. So a
+// loop over float can compare floats.
+template <typename T>
+inline T threshold_in(double iou_threshold) {
+  const T nearest = static_cast<T>(iou_threshold);
+  return static_cast<double>(nearest) > iou_threshold ? std::nextafter(nearest, -std::numeric_limits<T>::infinity())
+                                                      : nearest;
 }
 
 }  // namespace colad
