@@ -27,7 +27,7 @@ inline uint64_t key_of_score(double score) {
 inline uint64_t key_of_score(int64_t score) { return ~(static_cast<uint64_t>(score) ^ (uint64_t(1) << 63)); }
 inline uint64_t key_of_score(uint64_t score) { return ~score; }
 
-// Calls visit<T, V>(): scores of type T are sorted as values of type V.
+// Calls visit<T, V>(): scores of type T are sorted as values of type V. The type has passed check_scores.
 template <typename Visit>
 void dispatch_scores(ScalarType type, Visit visit) {
   switch (type) {
@@ -53,10 +53,12 @@ void dispatch_scores(ScalarType type, Visit visit) {
   }
 }
 
-inline bool can_be_sorted(ScalarType type) {
-  return is_floating(type) || type == ScalarType::Bool || type == ScalarType::Byte || type == ScalarType::Char ||
-         type == ScalarType::Short || type == ScalarType::Int || type == ScalarType::Long ||
-         type == ScalarType::UInt16 || type == ScalarType::UInt32 || type == ScalarType::UInt64;
+inline void check_scores(const Tensor& scores, const char* name) {
+  const ScalarType type = scores.scalar_type();
+  check(is_floating(type) || type == ScalarType::Bool || type == ScalarType::Byte || type == ScalarType::Char ||
+            type == ScalarType::Short || type == ScalarType::Int || type == ScalarType::Long ||
+            type == ScalarType::UInt16 || type == ScalarType::UInt32 || type == ScalarType::UInt64,
+        name, " should be float32, float64, float16, bfloat16, bool or integers, got ", dtype_of(scores));
 }
 
 // Rows by descending score; ties by the lower row.
@@ -125,8 +127,8 @@ inline void sort_by_label(std::vector<uint32_t>& places, const std::vector<uint3
 
 }  // namespace grouping
 
-// The groups of the rows in the order `rows`. The offsets of the images ascend from 0 to the number of rows; they may be
-// null for a single image.
+// The groups of the rows in the order `rows`. The offsets of the images ascend from 0 to the number of rows; they may
+// be null for a single image.
 inline BoxGroups group_boxes(const std::vector<uint32_t>& rows, const int64_t* labels, const int64_t* offsets,
                              int64_t images) {
   const size_t count = rows.size();

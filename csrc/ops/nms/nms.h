@@ -87,8 +87,9 @@ inline BatchedNmsCall batched_nms_contract(const Tensor& boxes, const Tensor& sc
   check_number(iou_threshold, "iou_threshold");
   const int64_t images =
       image_offsets ? check_offsets(*image_offsets, "image_offsets", count, boxes, "boxes") : int64_t(1);
-  return {as_boxes(boxes), as_contiguous(scores), as_contiguous(labels), as_contiguous(image_offsets), iou_threshold,
-          count,           images};
+  return {
+      as_boxes(boxes), as_contiguous(scores), as_contiguous(labels), as_contiguous(image_offsets), iou_threshold, count,
+      images};
 }
 
 // The operator. Backend::run(call) returns the rows of the kept boxes by descending score.

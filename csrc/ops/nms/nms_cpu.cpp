@@ -57,6 +57,7 @@ struct NmsCpu {
 
 struct BatchedNmsCpu {
   static Tensor run(const BatchedNmsCall& call) {
+    check_scores(call.scores, "scores");
     const auto* offsets = data_or_null<int64_t>(call.image_offsets);
     if (offsets != nullptr) {
       check_offsets_ascend(offsets, call.images, call.count, "image_offsets");

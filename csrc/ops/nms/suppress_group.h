@@ -68,8 +68,8 @@ inline void find_blocks(const Box<C>& kept, C area, const BlockBounds<C>& bounds
       const Box<C> around{bounds.left[b], bounds.top[b], bounds.right[b], bounds.bottom[b]};
       const C overlap = box_overlap<MayBeNan::second>(kept, around);
       const C larger_area = bounds.least_area[b] > area ? bounds.least_area[b] : area;
-      const bool cannot = (overlap <= C(0)) | (overlap < share * larger_area - kTiny) |
-                          (bounds.largest_area[b] < share * area - kTiny);
+      const bool cannot =
+          (overlap <= C(0)) | (overlap < share * larger_area - kTiny) | (bounds.largest_area[b] < share * area - kTiny);
       found[b] = cannot ? 0 : 1;
     }
   }
