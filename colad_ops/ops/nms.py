@@ -7,6 +7,7 @@ from torch import Tensor
 
 from colad_ops import debug
 from colad_ops.devices import check_same_device
+from colad_ops.ops._no_derivative import register_no_derivative
 from colad_ops.ops.iou import box_iou_reference
 
 
@@ -33,6 +34,16 @@ def batched_nms(
         RuntimeError: wrong shape, dtype or device; on the CPU (on CUDA with :func:`colad_ops.set_debug`) offsets that
             do not ascend from 0 to N.
     """
+    if boxes.is_cpu:
+        return torch.ops.colad.batched_nms(boxes, scores, labels, image_offsets, iou_threshold)
+    return batched_nms_of_sorted_boxes(boxes, scores, labels, image_offsets, iou_threshold)
+
+
+def batched_nms_of_sorted_boxes(
+    boxes: Tensor, scores: Tensor, labels: Tensor, image_offsets: Tensor | None, iou_threshold: float
+) -> Tensor:
+    """:func:`batched_nms` on devices other than the CPU: torch sorts the boxes by group and score, and ``nms_keep``
+    suppresses."""
     check_scores(scores, boxes, "(N, 4)")
     check_same_device(boxes=boxes, scores=scores, labels=labels, image_offsets=image_offsets)
     if labels.shape != boxes.shape[:1]:
@@ -41,7 +52,7 @@ def batched_nms(
     groups = by_score[torch.argsort(labels[by_score], stable=True)]  # rows by label, then score
     images = torch.zeros_like(labels)
     if image_offsets is not None:
-        if debug.checks_data(boxes) or (boxes.device.type == "cpu" and not torch.compiler.is_compiling()):
+        if debug.checks_data(boxes):
             debug.check_offsets("image_offsets", image_offsets, boxes.shape[0])
         rows = torch.arange(boxes.shape[0], device=boxes.device)
         images = torch.searchsorted(image_offsets.contiguous(), rows, right=True)
@@ -67,6 +78,19 @@ def check_scores(scores: Tensor, boxes: Tensor, shape_of_boxes: str) -> None:
 def _(boxes: Tensor, labels: Tensor, images: Tensor, iou_threshold: float = 0.6) -> Tensor:
     check_same_device(boxes=boxes, labels=labels, images=images)
     return boxes.new_empty(boxes.shape[:1], dtype=torch.bool)
+
+
+@torch.library.register_fake("colad::batched_nms")
+def _(
+    boxes: Tensor, scores: Tensor, labels: Tensor, image_offsets: Tensor | None, iou_threshold: float = 0.6
+) -> Tensor:
+    check_same_device(boxes=boxes, scores=scores, labels=labels, image_offsets=image_offsets)
+    return boxes.new_empty(torch.library.get_ctx().new_dynamic_size(), dtype=torch.int64)
+
+
+register_no_derivative("batched_nms")
+_library = torch.library.Library("colad", "IMPL")
+_library.impl("batched_nms", batched_nms_of_sorted_boxes, "CompositeExplicitAutograd")  # the CPU has a kernel
 
 
 def batched_nms_reference(

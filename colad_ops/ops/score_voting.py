@@ -40,7 +40,7 @@ def score_voting(
     Each kept box becomes a weighted mean of its voters. The voters are those of ``all_boxes`` whose score for the class
     of the kept box is above ``score_threshold`` and whose IoU with the kept box is above ``iou_threshold``. The weight
     of a voter is ``score * exp(-(1 - IoU)^2 / sigma)``. A kept box without voters stays as it is. A box with a NaN
-    coordinate, or with a NaN or infinite score, does not vote.
+    or infinite coordinate or score does not vote.
 
     Args:
         boxes, scores, labels: the boxes that NMS kept: ``(K, 4)`` xyxy pixels float, ``(K,)``, ``(K,)`` int64 in
@@ -95,9 +95,9 @@ def score_voting_reference(
     score = all_scores.to(compute)[:, labels].T  # (K, N)
     iou = box_iou_reference(kept, voters)
     votes = (score > torch.tensor(score_threshold, dtype=compute)) & score.isfinite()
-    votes &= iou > torch.tensor(iou_threshold, dtype=compute)
+    votes &= (iou > torch.tensor(iou_threshold, dtype=compute)) & voters.isfinite().all(1)
     weight = torch.where(votes, score * torch.exp(-((1 - iou) ** 2) / sigma), 0)
     total = weight.sum(1, keepdim=True)
-    voted = torch.where(total > 0, weight @ voters.nan_to_num() / total, kept)
+    voted = torch.where(total > 0, weight @ voters.nan_to_num(posinf=0, neginf=0) / total, kept)
     order = torch.argsort(scores, descending=True, stable=True)
     return VotedBoxes(voted.to(boxes.dtype)[order], scores[order], labels[order])

@@ -2,12 +2,16 @@ import pytest
 import torch
 
 from colad_ops import batched_nms, box_iou
-from python_tests.support.cases.nms import BatchedNmsCases
+from python_tests.support.cases.nms import BatchedNmsCases, SortedNmsCases
 from python_tests.support.op_contract import OpContract
 from python_tests.support.scenes import detections
 
 
 class TestBatchedNms(BatchedNmsCases, OpContract):
+    pass
+
+
+class TestSortedNms(SortedNmsCases, OpContract):
     pass
 
 

@@ -35,6 +35,7 @@ FUNCTION_OF = {
     "sigmoid_focal_loss": colad_ops.sigmoid_focal_loss,
     "focal_kl_loss": colad_ops.focal_kl_loss,
     "nms_keep": colad_ops.batched_nms,
+    "batched_nms": colad_ops.batched_nms,
     "score_voting": colad_ops.score_voting,
 }
 PARTS = ("_and_gradient", "_backward")

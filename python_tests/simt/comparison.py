@@ -20,7 +20,7 @@ from python_tests.support.cases.gmm_em import GmmEmCases
 from python_tests.support.cases.iou import AlignedBoxIouCases, BoxIouCases
 from python_tests.support.cases.match_anchors import MatchAnchorsCases
 from python_tests.support.cases.matched_iou import MatchedBoxIouCases
-from python_tests.support.cases.nms import BatchedNmsCases
+from python_tests.support.cases.nms import SortedNmsCases
 from python_tests.support.cases.paa_assign import PaaAssignCases
 from python_tests.support.cases.scale_gradient import ScaleGradientCases
 from python_tests.support.cases.score_voting import ScoreVotingCases
@@ -53,7 +53,7 @@ OPERATORS: tuple[type[OperatorCases], ...] = (
     SigmoidFocalLossCases,
     FocalKlLossCases,
     ScaleGradientCases,
-    BatchedNmsCases,
+    SortedNmsCases,
     ScoreVotingCases,
 )
 # Results may differ by rounding. A warp adds in another order than a loop, and every iteration of a mixture's fit does

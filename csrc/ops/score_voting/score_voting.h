@@ -1,4 +1,4 @@
-// Contract of score_voting, and the loop over the voters that both backends call.
+// Contract of score_voting, and the loop of CUDA over the voters. That of the CPU is in voters.h.
 #pragma once
 
 #include "common/boxed.h"
@@ -63,8 +63,7 @@ inline VotingCall voting_contract(const Tensor& boxes, const Tensor& labels, con
   return call;
 }
 
-// The votes of boxes begin, begin + step, ... for the kept box k. A label that does not exist has no voters; the CPU
-// raises an error for it earlier.
+// The votes of boxes begin, begin + step, ... for the kept box k. A label that does not exist has no voters.
 template <typename T>
 COLAD_HD VoteSums<compute_t<T>> count_votes(const VotingParams& p, int64_t k, int64_t begin, int64_t step) {
   using C = compute_t<T>;

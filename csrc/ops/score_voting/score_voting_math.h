@@ -9,8 +9,13 @@ struct VotingOptions {
   double sigma, iou_threshold, score_threshold;
 };
 
+template <typename T>
+COLAD_HD bool has_finite_corners(const Box<T>& b) {
+  return is_finite(b.x1) & is_finite(b.y1) & is_finite(b.x2) & is_finite(b.y2);
+}
+
 // The weight of the box `voter` in the vote for the box `voted`. It is 0 if the voter does not vote: its score or its
-// IoU is not above the threshold, or its score is infinite.
+// IoU is not above the threshold, or its score or a coordinate is infinite.
 template <typename T>
 COLAD_HD T vote_weight(const Box<T>& voted, const Box<T>& voter, T score, const VotingOptions& options) {
   if (!(score > static_cast<T>(options.score_threshold)) || !is_finite(score)) {
@@ -18,7 +23,7 @@ COLAD_HD T vote_weight(const Box<T>& voted, const Box<T>& voter, T score, const 
   }
   const T iou = iou_of(voted, box_area(voted), voter, box_area(voter));
   const T sigma = static_cast<T>(options.sigma);  // may be 0 in T
-  if (!(iou > static_cast<T>(options.iou_threshold)) || sigma == T(0)) {
+  if (!(iou > static_cast<T>(options.iou_threshold)) || sigma == T(0) || !has_finite_corners(voter)) {
     return T(0);
   }
   return score * std::exp(-(T(1) - iou) * (T(1) - iou) / sigma);
