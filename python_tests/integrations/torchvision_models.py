@@ -28,20 +28,21 @@ class TinyPyramid(nn.Module):
         return OrderedDict(first=first, second=self.second(first).relu())
 
 
+SIZES = {"num_classes": CLASSES, "min_size": 128, "max_size": 160}
+
+
 def tiny_retinanet(seed: int = 0, *, single: bool = False, **options) -> RetinaNet:
     """RetinaNet with two shapes of anchors a location; with ``single`` it has the anchors of ``tiny_fcos``."""
     torch.manual_seed(seed)
     sides = [(stride,) if single else (4 * stride,) for stride in STRIDES]
     shapes = ((1.0,) if single else (0.5, 2.0),) * len(STRIDES)
-    return _lively(
-        RetinaNet(TinyPyramid(), CLASSES, 128, 160, anchor_generator=AnchorGenerator(sides, shapes), **options)
-    )
+    return _lively(RetinaNet(TinyPyramid(), anchor_generator=AnchorGenerator(sides, shapes), **SIZES | options))
 
 
 def tiny_fcos(seed: int = 0, **options) -> FCOS:
     torch.manual_seed(seed)
     generator = AnchorGenerator([(stride,) for stride in STRIDES], ((1.0,),) * len(STRIDES))
-    return _lively(FCOS(TinyPyramid(), CLASSES, 128, 160, anchor_generator=generator, **options))
+    return _lively(FCOS(TinyPyramid(), anchor_generator=generator, **SIZES | options))
 
 
 def _lively(model):
@@ -57,12 +58,14 @@ def _lively(model):
     return model.train()
 
 
-def batch(seed: int = 0, counts: tuple[int, ...] = (3, 0, 5), iscrowd: bool = False):
+def batch(
+    seed: int = 0, counts: tuple[int, ...] = (3, 0, 5), iscrowd: bool = False, size: tuple[int, int] = (128, 144)
+):
     """Pictures of different sizes and their targets, some without objects."""
     generator = torch.Generator().manual_seed(seed)
     pictures, targets = [], []
     for index, count in enumerate(counts):
-        height, width = 128 - 16 * (index % 2), 144 + 16 * (index % 2)
+        height, width = size[0] - 16 * (index % 2), size[1] + 16 * (index % 2)
         pictures.append(torch.rand(3, height, width, generator=generator))
         corner = torch.rand(count, 2, generator=generator) * 80
         side = 15 + torch.rand(count, 2, generator=generator) * 45
