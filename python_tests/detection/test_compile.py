@@ -30,6 +30,7 @@ def gradients(losses: dict[str, Tensor], module: nn.Module) -> list[Tensor]:
     )
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 @pytest.mark.parametrize("name", METHODS)
 def test_the_loss_of_a_method_is_one_graph(name):
     """Another number of objects compiles nothing after the second batch."""
@@ -41,11 +42,13 @@ def test_the_loss_of_a_method_is_one_graph(name):
     compiled = torch.compile(method.loss, fullgraph=True, backend="aot_eager")
     graphs = []
     for counts in [(2, 3), (3, 4), (5, 0), (1, 1), (5, 5)]:
-        expected, found = method.loss(images, targets(*counts)), compiled(images, targets(*counts))
+        expected = method.loss(images, targets(*counts))
+        expected_gradients = gradients(expected, method)  # before the other call writes to the buffers of the norms
+        found = compiled(images, targets(*counts))
         assert list(found) == list(expected)
         for figure, value in expected.items():
             torch.testing.assert_close(found[figure], value, rtol=1e-4, atol=1e-5, msg=figure)
-        for ours, theirs in zip(gradients(found, method), gradients(expected, method)):
+        for ours, theirs in zip(gradients(found, method), expected_gradients):
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
         graphs.append(counters["stats"]["unique_graphs"])
     assert 1 <= graphs[1] == graphs[-1], f"graphs after each batch: {graphs}"
