@@ -8,6 +8,7 @@ BENCHES = (
     "focal_loss",
     "focal_kl",
     "paa_assign",
+    "post_processing",
     "training_step",
 )
 """Each module has ``cases(sizes, machine)``. ``scaling`` is another kind of bench and has a command of its own."""
