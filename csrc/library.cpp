@@ -97,8 +97,8 @@ STABLE_TORCH_LIBRARY(colad, m) {
   // nms
   m.def("nms_keep(Tensor boxes, Tensor labels, Tensor images, float iou_threshold=0.6) -> Tensor");
   m.def(
-      "batched_nms(Tensor boxes, Tensor scores, Tensor labels, Tensor? image_offsets, float iou_threshold=0.6) -> "
-      "Tensor");
+      "batched_nms(Tensor boxes, Tensor scores, Tensor labels, Tensor? image_offsets=None, "
+      "float iou_threshold=0.6) -> Tensor");
   // score_voting
   m.def("score_voting(Tensor boxes, Tensor labels, Tensor all_boxes, Tensor all_scores, " VOTING_OPTIONS ") -> Tensor");
 }

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import colad_ops
 from bench.workload.batch import SMALL, Workload, make_workload
 from bench.workload.every_operator import operator_calls
+from colad_ops.ops.nms import batched_nms_of_sorted_boxes
 from gpu_checks.commands import last_line, run_command
 from gpu_checks.context import Context
 
@@ -49,6 +50,9 @@ def more_calls(w: Workload) -> None:
     )  # fmt: skip
     leaf = w.anchors.clone().requires_grad_()
     colad_ops.box_iou(leaf, w.gt_boxes, "ciou").sum().backward()
+    scores, labels = w.anchors[:, 0], torch.zeros(len(w.anchors), dtype=torch.int64, device=w.anchors.device)
+    torch.ops.colad.batched_nms(w.anchors, scores, labels)  # the public function calls one of the two
+    batched_nms_of_sorted_boxes(w.anchors, scores, labels, None, 0.6)
     matched = colad_ops.paa_assign(*w.assign_arguments()).labels(w.classes)
     for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
         logits = torch.cat(w.logits(), dim=1).to(dtype).requires_grad_()

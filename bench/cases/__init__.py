@@ -9,6 +9,7 @@ BENCHES = (
     "focal_loss",
     "focal_kl",
     "paa_assign",
+    "post_processing",
     "training_step",
     "head_step",
 )

@@ -54,7 +54,8 @@ def _declare_nms_where_torchvision_cannot() -> None:
     if spec is None:
         return
     try:
-        torch.ops.load_library(str(Path(spec.origin).parent / "_C.so"))
+        (library,) = Path(spec.origin).parent.glob("_C*.so")  # _C_stable.so since torchvision 0.29
+        torch.ops.load_library(str(library))
     except OSError:
         for name in ("nms", "qnms"):
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -15,7 +15,8 @@ def test_every_bench_runs_and_its_peers_agree(tmp_path, one_thread):
     assert tuple(rows[0]) == csv_files.COLUMNS
     assert {row["op"] for row in rows if row["peer"] == "ours"} == {
         "box_iou", "aligned_box_iou", "matched_box_iou", "decode_boxes", "match_anchors", "gmm_em", "assign_cost",
-        "sigmoid_focal_loss", "focal_kl_loss", "paa_assign", "training step",
+        "sigmoid_focal_loss", "focal_kl_loss", "paa_assign", "batched_nms", "score_voting",
+        "training step",
     }  # fmt: skip
     for row in rows:
         if row["note"]:

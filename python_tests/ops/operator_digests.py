@@ -20,6 +20,7 @@ from torch import Tensor
 
 import colad_ops
 from colad_ops import AssignConfig
+from colad_ops.ops.nms import batched_nms_of_sorted_boxes
 from python_tests.support.edge_case_boxes import seeded_boxes, with_edge_cases
 from python_tests.support.op_contract import RecordOperators, strided, tensors_of
 from python_tests.support.property_checks import value_and_gradients
@@ -233,6 +234,7 @@ def after_the_network() -> Results:
         boxes, of_boxes = odd_boxes(301).to(dtype), scores.to(dtype)
         kept = colad_ops.batched_nms(boxes, of_boxes, labels, 0.5, offsets)
         yield kept, colad_ops.batched_nms(strided(boxes), of_boxes, labels, 0.3)
+        yield batched_nms_of_sorted_boxes(boxes, of_boxes, labels, offsets, 0.5)  # nms_keep
         for chosen in (every_score, with_odd_values(every_score)):
             everything = boxes, chosen.to(dtype)
             yield colad_ops.score_voting(boxes[kept], of_boxes[kept], labels[kept], *everything)

@@ -204,7 +204,8 @@ void suppress_large_group(int64_t count, Load box, C threshold, uint8_t* keep) {
       for (int64_t eight = 0; eight < padded; eight += 8) {
         uint64_t some;
         std::memcpy(&some, found + eight, sizeof(some));
-        for (int64_t b = eight; some != 0 && b < eight + 8; ++b) {
+        // The bounds that pad the arrays can be found for an infinite box: there are no such blocks.
+        for (int64_t b = eight; some != 0 && b < eight + 8 && b < v.blocks; ++b) {
           if (found[b] != 0) {
             mark(kept, v.area[s], v.x1, v.y1, v.x2, v.y2, v.area, dropped, b * kBlockBoxes, (b + 1) * kBlockBoxes,
                  threshold);

@@ -90,6 +90,8 @@ def test_predictions_on_a_card_and_anchors_on_the_cpu(card: Card) -> None:
 def test_no_cuda_operator_launches_for_a_tensor_of_the_cpu(card: Card) -> None:
     """All tensors agree here, so that only CudaScope can refuse them."""
     for call in operator_calls(card.cards[0]):
+        if call.name == "batched_nms":  # no CUDA kernel: other devices than the CPU go through nms_keep
+            continue
         card.begin()
         with pytest.raises(RuntimeError, match="^a kernel's tensors should be on a CUDA device, got cpu$"):
             getattr(torch.ops.colad_simt, call.name)(*call.args)
