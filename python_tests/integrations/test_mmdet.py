@@ -332,3 +332,21 @@ def test_a_subclass_keeps_what_it_adds():
 def test_another_model_is_refused():
     with pytest.raises(TypeError, match="model should be a PAAHead"):
         integration.patch(nn.Linear(2, 2))
+
+
+@HEADS
+def test_the_loss_compiles_into_one_graph(name):
+    """Another number of objects compiles nothing after the second batch."""
+    torch._dynamo.reset()
+    graphs = torch._dynamo.utils.counters["stats"]
+    graphs.clear()
+    head = integration.patch(build_head(name, CLASSES))
+    compiled = copy.copy(head)
+    compiled.loss_by_feat = torch.compile(head.loss_by_feat, fullgraph=True, backend="aot_eager")
+    numbers = []
+    for seed, objects in enumerate((5, 9, 14, 20, 7)):
+        batch = make_batch(2, 128, 160, CLASSES, objects, seed)
+        expected, found = Step(head, batch), Step(compiled, batch)
+        assert largest_difference(expected.gradients, found.gradients) < 1e-5
+        numbers.append(graphs["unique_graphs"])
+    assert 1 <= numbers[1] == numbers[-1], f"graphs after each batch: {numbers}"
