@@ -30,7 +30,7 @@ struct IndicatorSum {
       count += 1.0;
     }
   }
-  COLAD_HD double mean() const { return sum / count; }
+  COLAD_HD double mean() const { return count > 0.0 ? sum / count : std::numeric_limits<double>::quiet_NaN(); }
 };
 
 // The network with the highest value(network), the first one of equals. NaN loses to every number.
