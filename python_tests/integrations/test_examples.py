@@ -22,7 +22,6 @@ SMALL = {
     "own_head": "steps=26",
     "torchvision_lad": "steps=1",
     "lightning_module": "steps=1",
-    "time_an_operator": "5, 50",
 }
 
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="not run from the source tree")
