@@ -28,7 +28,7 @@ class OwnHead(nn.Module):
         boxes = decode_boxes(anchors, flatten_maps([self.box_output(features) for features in pyramid], 4))
         taught = self.assigner(logits, boxes, anchors, targets)
         levels = zip(logits, taught.per_level(taught.labels))
-        loss_cls = sum(sigmoid_focal_loss(*level, reduction="sum") for level in levels) / taught.num_pos
+        loss_cls = sum(sigmoid_focal_loss(*level, reduction="sum", avg_factor=taught.num_pos) for level in levels)
         loss_box = ((1 - taught.iou(boxes, mode="giou")) * taught.positive).sum() / taught.num_pos
         return {"loss_cls": loss_cls, "loss_box": loss_box, "positives": taught.num_pos}
 

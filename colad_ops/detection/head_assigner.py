@@ -65,7 +65,7 @@ class HeadAssigner:
         boxes = decode_boxes(anchors, flatten_maps(delta_maps, 4))
         taught = assigner(class_maps, boxes, anchors, targets)  # for LAD: class_maps and boxes of the teacher
         levels = zip(flatten_maps(class_maps, num_classes), taught.per_level(taught.labels))
-        loss_cls = sum(sigmoid_focal_loss(*level, reduction="sum") for level in levels) / taught.num_pos
+        loss_cls = sum(sigmoid_focal_loss(*level, reduction="sum", avg_factor=taught.num_pos) for level in levels)
         loss_box = ((1 - taught.iou(boxes, mode="giou")) * taught.positive).sum() / taught.num_pos
 
     Logits are read in their own dtype, half included. Boxes and anchors are taken as float32, and the cost and the
@@ -96,7 +96,7 @@ class HeadAssigner:
         class_maps: Sequence[Tensor],
         boxes: Tensor,
         anchors: Tensor,
-        targets: Sequence[Mapping[str, Tensor]],
+        targets: Sequence[Mapping[str, Tensor]] | Objects,
         *,
         probs: bool = False,
         valid: Tensor | None = None,
@@ -119,7 +119,7 @@ class HeadAssigner:
         """
         logits = flatten_maps(class_maps, self.num_classes)
         level_sizes = tuple(level.shape[1] for level in logits)
-        objects = Objects.of(targets)
+        objects = targets if isinstance(targets, Objects) else Objects.of(targets)
         assignment = paa_assign(
             logits,
             boxes.float(),
@@ -142,7 +142,10 @@ class HeadAssigner:
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of a batch as the operators take them, from targets in torchvision's format."""
+    """The objects of a batch as the operators take them, from targets in torchvision's format.
+
+    A compiled loss takes this instead of the targets: then only the number of all objects is dynamic.
+    """
 
     boxes: Tensor  # (G, 4) float32
     labels: Tensor  # (G,) int64
@@ -156,6 +159,10 @@ class Objects:
         if not any("iscrowd" in target for target in targets):
             return cls(boxes, labels, offsets, None)
         flags = [target.get("iscrowd", torch.zeros_like(target["labels"])) for target in targets]
+        for image, (flag, target) in enumerate(zip(flags, targets)):
+            if flag.shape != target["labels"].shape:
+                wanted, got = tuple(target["labels"].shape), tuple(flag.shape)
+                raise ValueError(f"targets[{image}]['iscrowd'] should have shape {wanted}, got {got}")
         crowd = torch.cat(flags).bool()[:, None]
         # Picking rows would need their number on the host. A box of NaN matches nothing, so every row can stay.
         nan = float("nan")

@@ -21,7 +21,9 @@ from torchvision.models.detection.retinanet import (
 
 from .. import AssignConfig, sigmoid_focal_loss
 from ..detection.box_coder import DeltaCoder
-from ..detection.head_assigner import HeadAssigner, HeadTargets
+from ..detection.head_assigner import HeadAssigner, HeadTargets, Objects
+
+__all__ = ["FCOS_ANCHOR_SCALE", "patch"]
 
 Model = TypeVar("Model", RetinaNet, FCOS)
 Teacher = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -42,11 +44,14 @@ def patch(
     The losses stay torchvision's, with the same names, weights and normalisers: focal loss and the regression head's
     ``_loss_type`` in RetinaNet; focal loss, GIoU and centerness in FCOS. They are computed without a host sync, and the
     box losses on positives only. Parameters, buffers, ``state_dict`` and inference stay as they are, and so does every
-    other model. The model can be copied, saved and patched again.
+    other model. The model can be copied, saved and patched again (a compiled one can only be patched again).
+
+    ``model.compute_loss.taught`` is what the last batch learned: a ``colad_ops.detection.HeadTargets``, with the number
+    of positives and all results of the assignment.
 
     Differences that the labels make:
 
-    - A crowd (``targets[i]["iscrowd"]``, int64 or bool; torchvision itself does not read it) is no object: unmatched
+    - A crowd (``targets[i]["iscrowd"]``, integers or bool; torchvision itself does not read it) is no object: unmatched
       anchors with half of their area inside it take no part in the classification loss. This holds for both models; in
       stock FCOS, which has no ignored anchors, a crowd is an object.
     - An anchor of FCOS may be positive with its centre outside its object. Its centerness is 0; stock FCOS has no such
@@ -55,31 +60,38 @@ def patch(
     Dtypes: under autocast or in half precision, logits are read as they are; boxes, anchors, costs and losses are
     float32. Anchors are float32 also where torchvision would lay them in the dtype of the features.
 
-    ``model.compute_loss = torch.compile(model.compute_loss, fullgraph=True)`` works, with dynamic numbers of objects;
-    an image with 0 or 1 objects compiles once more.
+    Compiled losses: ``model.compute_loss.compile(fullgraph=True)``, with the arguments of ``torch.compile``. The number
+    of objects of a batch is dynamic after the second batch; a batch with 0 objects, with 1 object, or the first with
+    crowds compiles once more. The teacher is not compiled.
 
     Args:
         model: torchvision's ``RetinaNet`` or ``FCOS``, or a subclass that keeps ``compute_loss`` of model and head.
-        config: options of the assignment; ``AssignConfig()`` by default.
+            Patch it before you wrap it (``DistributedDataParallel``, ``torch.compile``).
+        config: options of the assignment; ``AssignConfig()`` by default. A teacher assigns with the student's.
         teacher: assigns the labels instead of the model itself (LAD). A ``RetinaNet`` or ``FCOS`` of any backbone,
             with the anchors, classes and normalisation of the model, or a function from the normalised pictures
-            ``(B, 3, H, W)`` to logits ``(B, A, C)`` and boxes ``(B, A, 4)`` in pixels of these. A model is frozen,
-            switched to eval mode and moved to the device of the pictures. It is not in the model's ``state_dict``.
-        anchor_scale: factor of the anchors' sides for the matching; by default 1 for RetinaNet and 8 for FCOS.
+            ``(B, 3, H, W)`` to logits ``(B, A, C)`` and boxes ``(B, A, 4)`` in pixels of these. A module (also one that
+            is such a function) is frozen for good, in eval mode whenever it assigns, and moved to the device of the
+            pictures; its dtype has to fit them. It is not in the model's ``state_dict``.
+        anchor_scale: factor of the anchors' sides for the matching; 1 for RetinaNet and 8 for FCOS by default. Anchors
+            with the side of one stride, as in FCOS, overlap too few objects; 8 makes them those of ATSS and PAA. For an
+            FCOS with larger anchors give another factor.
 
     Returns:
         ``model``.
 
     Raises:
-        TypeError: another model, or a head with losses of its own (for which there is
-            ``colad_ops.detection.HeadAssigner``).
-        ValueError: a teacher that is the model, or of other anchors, classes or normalisation.
+        TypeError: another model or config, or a head with losses of its own (for which there is
+            ``colad_ops.detection.HeadAssigner``); a teacher that cannot be called with pictures. In training: a teacher
+            that does not return logits and boxes.
+        ValueError: a teacher that is the model or shares parameters with it, or of other anchors, classes or
+            normalisation. In training: a teacher with another number of anchors.
     """
     _require_stock_losses(model)
-    if isinstance(teacher, nn.Module) and teacher is model:
-        raise ValueError("teacher should be another model than model (a copy will do): it is frozen")
-    if isinstance(teacher, (RetinaNet, FCOS)):
-        teacher = _FrozenTeacher(teacher, model)
+    if config is not None and not isinstance(config, AssignConfig):
+        raise TypeError(f"config should be an AssignConfig, got {type(config).__name__}")
+    if teacher is not None:
+        teacher = _Teacher(teacher, model)
     if anchor_scale is None:
         anchor_scale = FCOS_ANCHOR_SCALE if isinstance(model, FCOS) else 1.0
     classes = model.head.classification_head.num_classes
@@ -95,17 +107,22 @@ class _AssignedLosses:
     """Takes the place of ``compute_loss``. A hook of the anchor generator tells it what ``compute_loss`` is not given:
     the sizes of the levels and the pictures."""
 
-    def __init__(self, model: RetinaNet | FCOS, assigner: HeadAssigner, teacher: Teacher | None) -> None:
+    def __init__(self, model: RetinaNet | FCOS, assigner: HeadAssigner, teacher: _Teacher | None) -> None:
         self.model = model
         self.assigner = assigner
         self.teacher = teacher
         self.losses = fcos_losses if isinstance(model, FCOS) else retinanet_losses
+        self.taught: HeadTargets | None = None
         self.level_sizes: list[int] = []
         self.pictures: Tensor | None = None
         self._hook = model.anchor_generator.register_forward_pre_hook(self.observe)
 
     def remove(self) -> None:
         self._hook.remove()
+
+    def compile(self, **options: Any) -> None:
+        """Compiles the assignment and the losses, with the options of ``torch.compile``."""
+        self.step = torch.compile(self.step, **options)  # type: ignore[method-assign]
 
     def observe(
         self, generator: AnchorGenerator, inputs: tuple[ImageList, list[Tensor]]
@@ -126,43 +143,88 @@ class _AssignedLosses:
         anchors: Sequence[Tensor],
         num_anchors_per_level: list[int] | None = None,
     ) -> dict[str, Tensor]:
-        logits, deltas = head_outputs["cls_logits"], head_outputs["bbox_regression"]
-        boxes = decode(self.model.box_coder, anchors[0], deltas)
-        if self.teacher is None:
-            taught = self._assign(logits, boxes, anchors[0], targets)
-        elif self.pictures is None:
-            raise RuntimeError("compute_loss should be called by forward, where the teacher gets its pictures")
-        else:
-            with torch.no_grad():
-                taught = self._assign(*self.teacher(self.pictures), anchors[0], targets)
+        taught_by = None
+        if self.teacher is not None:
+            if self.pictures is None:
+                raise RuntimeError("compute_loss should be called by forward, where the teacher gets its pictures")
+            taught_by = self.teacher(self.pictures, len(anchors[0]))
             self.pictures = None
-        return self.losses(self.model.head, head_outputs, boxes, anchors[0], taught)
+        losses, self.taught = self.step(Objects.of(targets), head_outputs, anchors[0], taught_by)
+        return losses
 
-    def _assign(self, logits: Tensor, boxes: Tensor, anchors: Tensor, targets: Any) -> HeadTargets:
-        return self.assigner(logits.detach().split(self.level_sizes, dim=1), boxes.detach(), anchors, targets)
+    def step(
+        self,
+        objects: Objects,
+        head_outputs: Mapping[str, Tensor],
+        anchors: Tensor,
+        taught_by: tuple[Tensor, Tensor] | None,
+    ) -> tuple[dict[str, Tensor], HeadTargets]:
+        """The losses and the labels, which ``taught_by``, a teacher's logits and boxes, assign where it is given."""
+        boxes = decode(self.model.box_coder, anchors, head_outputs["bbox_regression"])
+        logits, assigning = taught_by or (head_outputs["cls_logits"], boxes)
+        levels = logits.detach().split(self.level_sizes, dim=1)
+        taught = self.assigner(levels, assigning.detach(), anchors, objects)
+        return self.losses(self.model.head, head_outputs, boxes, anchors, taught), taught
 
 
-class _FrozenTeacher:
-    """A ``RetinaNet`` or ``FCOS`` as a function from pictures to logits and boxes."""
+class _Teacher:
+    """What assigns the labels: a function from pictures to logits and boxes, frozen if it is a module."""
 
-    def __init__(self, teacher: RetinaNet | FCOS, student: RetinaNet | FCOS) -> None:
-        for what, of in {
-            "anchors": lambda model: (model.anchor_generator.sizes, model.anchor_generator.aspect_ratios),
-            "classes": lambda model: model.head.classification_head.num_classes,
-            "normalisation": lambda model: (list(model.transform.image_mean), list(model.transform.image_std)),
-        }.items():
-            if of(teacher) != of(student):
-                raise ValueError(f"teacher should have the {what} of model, {of(student)}, got {of(teacher)}")
-        self.teacher = teacher.requires_grad_(False)
+    def __init__(self, teacher: Any, student: RetinaNet | FCOS) -> None:
+        if not callable(teacher):
+            raise TypeError(f"teacher should be a model or a function of the pictures, got {type(teacher).__name__}")
+        if isinstance(teacher, nn.Module):
+            own = {id(parameter) for parameter in student.parameters()}
+            if any(id(parameter) in own for parameter in teacher.parameters()):
+                raise ValueError("teacher should share no parameter with model (a copy will do): it is frozen")
+            if isinstance(teacher, (RetinaNet, FCOS)):
+                _require_equal(teacher, student)
+            teacher.requires_grad_(False)
+        self.teacher = teacher
 
-    def __call__(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        teacher = self.teacher.to(pictures.device).eval()
-        features = teacher.backbone(pictures)
-        maps = [features] if isinstance(features, Tensor) else list(features.values())
-        outputs = teacher.head(maps)
-        # A picture list of any sizes: the anchors of the batch depend on the padded size only.
-        anchors = teacher.anchor_generator(ImageList(pictures, [pictures.shape[-2:]]), [m.float() for m in maps])[0]
-        return outputs["cls_logits"], decode(teacher.box_coder, anchors, outputs["bbox_regression"])
+    @torch.no_grad()
+    def __call__(self, pictures: Tensor, num_anchors: int) -> tuple[Tensor, Tensor]:
+        if isinstance(self.teacher, nn.Module):
+            self.teacher.to(pictures.device).eval()  # again: other code may have called train()
+        stock = isinstance(self.teacher, (RetinaNet, FCOS))
+        result = predict(self.teacher, pictures) if stock else self.teacher(pictures)
+        if not (isinstance(result, (tuple, list)) and [type(part) for part in result] == [Tensor, Tensor]):
+            raise TypeError(f"teacher should return a pair of tensors, logits and boxes, got {type(result).__name__}")
+        logits, boxes = result
+        rows = (pictures.shape[0], num_anchors)
+        for name, part, columns in (("logits", logits, "C"), ("boxes", boxes, "4")):
+            if part.dim() != 3 or part.shape[:2] != rows:
+                raise ValueError(
+                    f"{name} of teacher should have shape ({rows[0]}, {rows[1]}, {columns}), for the anchors of model, "
+                    f"got {tuple(part.shape)}"
+                )
+        return logits, boxes
+
+
+def predict(model: RetinaNet | FCOS, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits ``(B, A, C)`` and boxes ``(B, A, 4)`` of a model in eval mode on normalised pictures ``(B, 3, H, W)``."""
+    features = model.backbone(pictures)
+    maps = [features] if isinstance(features, Tensor) else list(features.values())
+    outputs = model.head(maps)
+    sizes = [level.new_empty((), dtype=torch.float32).expand(level.shape) for level in maps]
+    # One picture is enough: the anchors depend on the padded size only.
+    anchors = model.anchor_generator(ImageList(pictures, [pictures.shape[-2:]]), sizes)[0]
+    if len(anchors) != outputs["cls_logits"].shape[1]:
+        raise ValueError(
+            f"anchor_generator should have the levels of the backbone, got {len(anchors)} anchors for "
+            f"{outputs['cls_logits'].shape[1]} predictions"
+        )
+    return outputs["cls_logits"], decode(model.box_coder, anchors, outputs["bbox_regression"])
+
+
+def _require_equal(teacher: RetinaNet | FCOS, student: RetinaNet | FCOS) -> None:
+    for what, of in {
+        "anchors": lambda model: (model.anchor_generator.sizes, model.anchor_generator.aspect_ratios),
+        "classes": lambda model: model.head.classification_head.num_classes,
+        "normalisation": lambda model: (list(model.transform.image_mean), list(model.transform.image_std)),
+    }.items():
+        if of(teacher) != of(student):
+            raise ValueError(f"teacher should have the {what} of model, {of(student)}, got {of(teacher)}")
 
 
 def decode(coder: Any, anchors: Tensor, deltas: Tensor) -> Tensor:
@@ -239,7 +301,11 @@ def _require_stock_losses(model: nn.Module) -> None:
     """The losses are replaced by the same formulas, so they must be those of torchvision."""
     kind = next((kind for kind in _STOCK_LOSSES if isinstance(model, kind)), None)
     if kind is None:
-        raise TypeError(f"model should be torchvision's RetinaNet or FCOS, got {type(model).__name__}")
+        name = type(model).__name__
+        raise TypeError(
+            f"model should be torchvision's RetinaNet or FCOS, not yet wrapped or compiled, got {name}; "
+            "hold a colad_ops.detection.HeadAssigner in other heads"
+        )
     for name, stock in _STOCK_LOSSES[kind].items():
         part = type(model.get_submodule(name.partition(".")[2]))
         if getattr(part, "compute_loss", None) is not stock.compute_loss:

@@ -111,6 +111,10 @@ def test_anchors_are_scaled_about_their_centres():
 
 
 def test_errors():
+    scene, targets = scene_and_targets((3, 4))
+    targets[1]["iscrowd"] = torch.zeros(3)
+    with pytest.raises(ValueError, match=r"targets\[1\]\['iscrowd'\] should have shape \(4,\), got \(3,\)"):
+        assign(scene, targets)
     with pytest.raises(ValueError, match="num_classes should be at least 1, got 0"):
         HeadAssigner(0)
     with pytest.raises(ValueError, match="anchor_scale should be positive, got 0"):

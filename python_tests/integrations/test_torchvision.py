@@ -242,23 +242,80 @@ def test_a_teacher_assigns(student, teacher):
 
 
 def test_a_function_as_teacher():
-    teacher = integration.patch(tiny_fcos(1), teacher=tiny_fcos(1)).compute_loss.teacher
+    teacher = tiny_fcos(1).eval()
     by_function, by_model = tiny_fcos(), tiny_fcos()
-    integration.patch(by_function, teacher=lambda pictures: teacher(pictures))
+    integration.patch(by_function, teacher=lambda pictures: integration.predict(teacher, pictures))
     integration.patch(by_model, teacher=tiny_fcos(1))
     assert _values(by_function(*batch())) == _values(by_model(*batch()))
 
 
+class PredictingModule(torch.nn.Module):
+    """A module that is a function from pictures to logits and boxes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.detector = tiny_fcos(1)
+
+    def forward(self, pictures):
+        assert not self.training
+        return integration.predict(self.detector, pictures)
+
+
+def test_a_module_as_teacher_is_frozen_and_in_eval_mode():
+    teacher = PredictingModule().train()
+    by_module = integration.patch(tiny_fcos(), teacher=teacher)
+    assert _values(by_module(*batch())) == _values(integration.patch(tiny_fcos(), teacher=tiny_fcos(1))(*batch()))
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_what_the_last_batch_learned():
+    model = integration.patch(tiny_fcos())
+    assert model.compute_loss.taught is None
+    seen = taught_by(model)
+    model(*batch())
+    assert model.compute_loss.taught is seen[0] and seen[0].num_pos > 0
+
+
+@pytest.mark.parametrize(
+    "returned, message",
+    [
+        ({"logits": 1}, "teacher should return a pair of tensors, logits and boxes, got dict"),
+        ((torch.zeros(3, 400, 5),), "teacher should return a pair of tensors, logits and boxes, got tuple"),
+        (
+            (torch.zeros(3, 7, 5), torch.zeros(3, 7, 4)),
+            r"logits of teacher should have shape \(3, 400, C\), .*\(3, 7, 5\)",
+        ),
+        (
+            (torch.zeros(3, 400, 5), torch.zeros(3, 400)),
+            r"boxes of teacher should have shape \(3, 400, 4\), .*\(3, 400\)",
+        ),
+    ],
+)
+def test_what_a_teacher_returns_is_checked(returned, message):
+    model = integration.patch(tiny_fcos(), teacher=lambda pictures: returned)
+    with pytest.raises((TypeError, ValueError), match=message):
+        model(*batch())
+
+
 def test_errors():
-    with pytest.raises(TypeError, match="model should be torchvision's RetinaNet or FCOS, got Linear"):
+    with pytest.raises(TypeError, match="model should be torchvision's RetinaNet or FCOS, .*got Linear"):
         integration.patch(torch.nn.Linear(1, 1))
-    with pytest.raises(ValueError, match="teacher should be another model than model"):
+    with pytest.raises(ValueError, match="teacher should share no parameter with model"):
         model = tiny_fcos()
         integration.patch(model, teacher=model)
     with pytest.raises(ValueError, match=r"teacher should have the anchors of model, .*got "):
         integration.patch(tiny_fcos(), teacher=tiny_retinanet())
     with pytest.raises(ValueError, match=r"teacher should have the normalisation of model, .*got .*0\.9"):
         integration.patch(tiny_fcos(), teacher=tiny_fcos(image_std=[0.9, 0.9, 0.9]))
+
+    with pytest.raises(ValueError, match="teacher should share no parameter with model"):
+        student = tiny_fcos()
+        student.backbone = model.backbone
+        integration.patch(student, teacher=model)
+    with pytest.raises(TypeError, match="teacher should be a model or a function of the pictures, got str"):
+        integration.patch(tiny_fcos(), teacher="teacher.pt")
+    with pytest.raises(TypeError, match="config should be an AssignConfig, got dict"):
+        integration.patch(tiny_fcos(), config={"topk": 9})
 
     class OwnLosses(type(tiny_fcos().head)):
         def compute_loss(self, *args):
@@ -275,12 +332,17 @@ def test_compiled_losses(make):
     counters = torch._dynamo.utils.counters
     counters.clear()
     model = integration.patch(make())
-    steps = [Step(model, *batch(seed, counts)) for seed, counts in enumerate([(3, 2), (4, 5), (6, 3), (2, 7), (9, 2)])]
-    compiled = torch.compile(model.compute_loss, fullgraph=True, backend="aot_eager")
+    steps = [
+        Step(model, *batch(seed, counts))
+        for seed, counts in enumerate([(3, 2), (4, 5), (2, 0), (1, 7), (0, 9), (1, 1)])
+    ]
+    compiled_model = integration.patch(make())
+    compiled_model.compute_loss.level_sizes = model.compute_loss.level_sizes
+    compiled_model.compute_loss.compile(fullgraph=True, backend="aot_eager")
     graphs = []
     for step in steps:
         expected, gradients = step.losses(model.compute_loss)
-        found, compiled_gradients = step.losses(compiled)
+        found, compiled_gradients = step.losses(compiled_model.compute_loss)
         assert largest_difference(list(expected.values()), list(found.values())) < 1e-5
         assert largest_difference(gradients, compiled_gradients) < 1e-5
         graphs.append(counters["stats"]["unique_graphs"])

@@ -22,7 +22,7 @@ README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 DOCUMENTS = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-FOLDERS = ("csrc", "colad_ops", "python_tests", "bench", "gpu_checks", "docs", ".ci", ".github")
+FOLDERS = ("csrc", "colad_ops", "python_tests", "bench", "gpu_checks", "examples", "docs", ".ci", ".github")
 
 pytestmark = pytest.mark.skipif(not CONTRIBUTING.is_file(), reason="not run from the source tree")
 EVERY_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -63,6 +63,7 @@ def inputs() -> dict[str, Any]:
             level.transpose(1, 2).reshape(3, 5, side, side).requires_grad_()
             for level, side in zip(scene.logits.split(scene.level_sizes, dim=1), sides, strict=True)
         ],
+        "delta_maps": [torch.zeros(3, 4, side, side, requires_grad=True) for side in sides],
         "boxes": scene.boxes.requires_grad_(),
         "anchors": scene.anchors,
         "level_sizes": scene.level_sizes,
@@ -92,7 +93,7 @@ def test_the_readmes_code_runs_and_its_two_ways_agree():
 def test_the_code_of_every_document_runs(document):
     scene, teacher = make_scene([3, 0, 2]), make_scene([3, 0, 2], seed=1)
     names = {"teacher_logits": teacher.logits, "teacher_boxes": teacher.boxes}
-    run_blocks(document, inputs() if document == README else vars(scene) | names)
+    run_blocks(document, inputs() if document.name in (README.name, "integrations.md") else vars(scene) | names)
 
 
 @EVERY_DOCUMENT

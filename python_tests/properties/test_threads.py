@@ -63,7 +63,7 @@ def test_operators_repeat_bit_for_bit_at_any_number_of_threads(generator, mode, 
     a, b = (boxes_of(generator, 200, exact=False, odd=True) for _ in range(2))
     student, probs = (torch.rand(3, 1500, 4, generator=generator) for _ in range(2))
     labels = torch.randint(-2, 5, (3, 1500), generator=generator)
-    anchors = boxes_of(generator, 80_000, exact=False, odd=True)[None]
+    predicted = boxes_of(generator, 80_000, exact=False, odd=True)[None]
     matched = torch.randint(-200, 200, (1, 80_000), generator=generator).clamp(min=-2)
     values, offsets = torch.rand(1000, generator=generator), torch.arange(0, 1001, 20)
     deltas = torch.randn(3, 40_000, 4, generator=generator)
@@ -72,7 +72,7 @@ def test_operators_repeat_bit_for_bit_at_any_number_of_threads(generator, mode, 
     results = at_thread_counts(
         lambda: (
             value_and_gradients(lambda a, b: box_iou(a, b, mode), a, b),
-            value_and_gradients(lambda a: matched_box_iou(a, b, matched, mode=mode), anchors),
+            value_and_gradients(lambda a: matched_box_iou(a, b, matched, mode=mode), predicted),
             [value_and_gradients(lambda x, r=r: loss(x, probs, labels, reduction=r), student) for r in ("none", "sum")],
             value_and_gradients(lambda x: decode_boxes(anchors, x), deltas),
             gmm_em(values, offsets, **options),
