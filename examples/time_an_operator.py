@@ -6,8 +6,6 @@
     1 threads: -------------------
           colad_ops    |     0.5
           eager torch  |    23.4
-
-    Times are in milliseconds (ms).
 """
 
 import torch
