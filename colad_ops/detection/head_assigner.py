@@ -76,12 +76,20 @@ class HeadAssigner:
         config: options of the assignment.
         anchor_scale: factor of the anchors' sides for the matching. Anchors of one stride, as in FCOS, overlap too few
             objects; ``8`` makes them those of ATSS and PAA.
+        over_ranks: False: the normaliser is that of this rank, without communication.
 
     Raises:
         ValueError: ``num_classes < 1``, or ``anchor_scale`` that is not positive.
     """
 
-    def __init__(self, num_classes: int, config: AssignConfig = AssignConfig(), *, anchor_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        config: AssignConfig = AssignConfig(),
+        *,
+        anchor_scale: float = 1.0,
+        over_ranks: bool = True,
+    ) -> None:
         if num_classes < 1:
             raise ValueError(f"num_classes should be at least 1, got {num_classes}")
         if not anchor_scale > 0:
@@ -89,6 +97,7 @@ class HeadAssigner:
         self.num_classes = num_classes
         self.config = config
         self.anchor_scale = anchor_scale
+        self.over_ranks = over_ranks
 
     @torch.no_grad()
     def __call__(
@@ -134,10 +143,12 @@ class HeadAssigner:
             ignore_offsets=None if objects.ignore_boxes is None else objects.offsets,
             probs=probs,
         )
-        num_pos = mean_over_ranks(assignment.num_pos_total.float()).clamp(min=1)
+        num_pos = assignment.num_pos_total.float()
+        if self.over_ranks:
+            num_pos = mean_over_ranks(num_pos)
         most_positives = min(assignment.matched.numel(), len(objects.boxes) * len(level_sizes) * self.config.topk)
         labels = assignment.labels(self.num_classes)
-        return HeadTargets(labels, num_pos, assignment, level_sizes, most_positives)
+        return HeadTargets(labels, num_pos.clamp(min=1), assignment, level_sizes, most_positives)
 
 
 @dataclass(frozen=True)

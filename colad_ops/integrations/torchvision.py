@@ -95,7 +95,9 @@ def patch(
     if anchor_scale is None:
         anchor_scale = FCOS_ANCHOR_SCALE if isinstance(model, FCOS) else 1.0
     classes = model.head.classification_head.num_classes
-    assigner = HeadAssigner(classes, AssignConfig() if config is None else config, anchor_scale=anchor_scale)
+    config = AssignConfig() if config is None else config
+    # torchvision's normalisers are those of one rank.
+    assigner = HeadAssigner(classes, config, anchor_scale=anchor_scale, over_ranks=False)
     before = model.__dict__.get("compute_loss")
     if isinstance(before, _AssignedLosses):
         before.remove()
@@ -127,14 +129,13 @@ class _AssignedLosses:
     def observe(
         self, generator: AnchorGenerator, inputs: tuple[ImageList, list[Tensor]]
     ) -> tuple[ImageList, list[Tensor]]:
-        """Notes the level sizes and, for a teacher, the pictures. The generator then gets float32 maps of the same
-        size, without memory: it lays the anchors in their dtype."""
+        """Notes the level sizes and, for a teacher, the pictures, and lets the generator lay float32 anchors."""
         images, maps = inputs
         counts = generator.num_anchors_per_location()
         self.level_sizes = [level.shape[-2] * level.shape[-1] * count for level, count in zip(maps, counts)]
         if self.teacher is not None and self.model.training:
             self.pictures = images.tensors
-        return images, [level.new_empty((), dtype=torch.float32).expand(level.shape) for level in maps]
+        return images, _of_float32(maps)
 
     def __call__(
         self,
@@ -206,15 +207,19 @@ def predict(model: RetinaNet | FCOS, pictures: Tensor) -> tuple[Tensor, Tensor]:
     features = model.backbone(pictures)
     maps = [features] if isinstance(features, Tensor) else list(features.values())
     outputs = model.head(maps)
-    sizes = [level.new_empty((), dtype=torch.float32).expand(level.shape) for level in maps]
     # One picture is enough: the anchors depend on the padded size only.
-    anchors = model.anchor_generator(ImageList(pictures, [pictures.shape[-2:]]), sizes)[0]
+    anchors = model.anchor_generator(ImageList(pictures, [pictures.shape[-2:]]), _of_float32(maps))[0]
     if len(anchors) != outputs["cls_logits"].shape[1]:
         raise ValueError(
             f"anchor_generator should have the levels of the backbone, got {len(anchors)} anchors for "
             f"{outputs['cls_logits'].shape[1]} predictions"
         )
     return outputs["cls_logits"], decode(model.box_coder, anchors, outputs["bbox_regression"])
+
+
+def _of_float32(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Float32 maps of the same sizes, without memory: the generator lays the anchors in the dtype of its maps."""
+    return [level.new_empty((), dtype=torch.float32).expand(level.shape) for level in maps]
 
 
 def _require_equal(teacher: RetinaNet | FCOS, student: RetinaNet | FCOS) -> None:
@@ -263,8 +268,7 @@ def fcos_losses(
     head: FCOSHead, outputs: Mapping[str, Tensor], boxes: Tensor, anchors: Tensor, taught: HeadTargets
 ) -> dict[str, Tensor]:
     """The losses of ``FCOSHead.compute_loss``, divided by the positives of the batch."""
-    num_pos = taught.assignment.num_pos_total
-    loss_cls = sigmoid_focal_loss(outputs["cls_logits"], taught.labels, reduction="sum", avg_factor=num_pos)
+    loss_cls = sigmoid_focal_loss(outputs["cls_logits"], taught.labels, reduction="sum", avg_factor=taught.num_pos)
     loss_box = ((1 - taught.iou(boxes, mode="giou")) * taught.positive).sum()
     rows = taught.positives()
     centerness_logits = outputs["bbox_ctrness"][rows.image, rows.anchor, 0].float()
@@ -273,8 +277,8 @@ def fcos_losses(
     )
     return {
         "classification": loss_cls,
-        "bbox_regression": loss_box / num_pos.clamp(min=1),
-        "bbox_ctrness": loss_centerness / num_pos.clamp(min=1),
+        "bbox_regression": loss_box / taught.num_pos,
+        "bbox_ctrness": loss_centerness / taught.num_pos,
     }
 
 

@@ -12,7 +12,7 @@ from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
 from ... import box_iou, ragged
-from ...detection import Anchors, Predictions, Targets
+from ...detection import Anchors, Predictions, Targets, flatten_maps
 from .settings import HeadSettings
 
 Maps = Sequence[Tensor]
@@ -23,17 +23,9 @@ def predictions_of(head: Any, cls_scores: Maps, bbox_preds: Maps, iou_preds: Map
     """The predictions of maps ``(B, anchors * n, H_l, W_l)``, in mmdetection's order: the anchors of a location one
     after the other. Without ``iou_preds`` they can only assign."""
     anchors = _lay_anchors(head.prior_generator, tuple(tuple(x.shape[-2:]) for x in cls_scores), cls_scores[0].device)
-    logits = [_of_one_anchor(level, head.num_classes) for level in cls_scores]
-    deltas = [_of_one_anchor(level, 4) for level in bbox_preds]
-    iou_logits = [_of_one_anchor(level, 1) for level in iou_preds]
-    return Predictions.from_maps(logits, deltas, iou_logits, anchors, head.settings().coder)
-
-
-def _of_one_anchor(level_map: Tensor, channels: int) -> Tensor:
-    """A map ``(B, channels, H, W * anchors)``: the map itself where a location has one anchor, else a copy."""
-    if level_map.shape[1] == channels:
-        return level_map
-    return level_map.unflatten(1, (-1, channels)).permute(0, 2, 3, 4, 1).flatten(3)
+    logits, deltas = flatten_maps(cls_scores, head.num_classes), flatten_maps(bbox_preds, 4)
+    iou_logits = [level.squeeze(2) for level in flatten_maps(iou_preds, 1)]
+    return Predictions.from_levels(logits, deltas, iou_logits, anchors, head.settings().coder)
 
 
 @functools.lru_cache(maxsize=64)
